@@ -1,0 +1,137 @@
+"""Update ratios, and the detectors that judge records while the training runs."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Collection, Iterator, Sequence
+
+import keras
+import numpy as np
+
+from tbwatch import sinks, summaries
+from tbwatch.alerts import Alert, AlertBook
+from tbwatch.callbacks._base import LogDir, PartCallback, dense_schedule
+from tbwatch.detectors import DETECTORS, DeadUpdate, Detector
+from tbwatch.detectors.dead_update import DIAGNOSES
+from tbwatch.layout import Layout
+from tbwatch.parts import View
+from tbwatch.record import Record
+from tbwatch.selection import Pattern, Selection
+
+
+class Judge(PartCallback):
+    """Update ratios as scalars, and alerts from detectors."""
+
+    needs_updates = True
+
+    def __init__(
+        self,
+        log_dir: LogDir,
+        update_freq: int | str,
+        selection: Selection,
+        detectors: Sequence[Detector],
+        on_alert: Callable[[Alert], object] | None,
+        stop_on: Collection[str],
+    ) -> None:
+        super().__init__(log_dir, dense_schedule(update_freq), selection)
+        sinks.check_on_alert(on_alert)
+        known = {*DIAGNOSES, *DETECTORS, *(getattr(d, "name", "") for d in detectors)}
+        self.stop_on = sinks.check_stop_on(stop_on, known - {""})
+        self.on_alert = on_alert
+        self.detectors = list(detectors)
+        self._book = AlertBook()
+        self._last_step = 0
+        self._watched: weakref.ref[keras.Model] | None = None
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """Every alert so far, oldest first."""
+        return list(self._book.alerts)
+
+    def start(self, model: keras.Model, layout: Layout) -> None:
+        """Begin anew for another model; a second fit of the same one goes on."""
+        if self._watched is None or self._watched() is not model:
+            self._reset()
+        self._watched = weakref.ref(model)
+
+    def judge(self, record: Record) -> list[Alert]:
+        """New alerts of this record."""
+        if record.step < self._last_step:
+            self._reset()  # a fresh optimizer, or weights of an earlier update: another run
+        self._last_step = record.step
+        findings = [finding for d in self.detectors for finding in d.update(record)]
+        names = set(record.layout.names)
+        mine = [f for f in findings if f.variable not in names or self.selection(f.variable)]
+        return self._book.update(record, mine)
+
+    def notify(self, alert: Alert) -> None:
+        """Log it, stop the training if asked to, and hand it on."""
+        sinks.log(alert, beside_progress_bar=(self.params or {}).get("verbose") == 1)
+        model = self._watched() if self._watched is not None else None
+        if model is not None and sinks.stops(alert, self.stop_on):
+            model.stop_training = True
+        if self.on_alert is not None:
+            self.on_alert(alert)
+
+    def values(self, view: View) -> Iterator[summaries.Value]:
+        """Update ratios, and how many of them are below the threshold."""
+        yield from self._per_variable("update_ratio", view.record)
+        thresholds = [d.threshold for d in self.detectors if isinstance(d, DeadUpdate)]
+        if thresholds:
+            ratio = view.record.quantity("update_ratio")
+            mine = np.array([self.selection(name) for name in view.record.layout.names], bool)
+            dead = int(np.count_nonzero(ratio[mine] < thresholds[0]))
+            yield summaries.scalar("training/dead_updates", dead)
+
+    def count_active_alerts(self) -> int:
+        """Variables with an alert that still holds."""
+        return len(self._book.active)
+
+    def _reset(self) -> None:
+        self._book = AlertBook()
+        self._last_step = 0
+        for detector in self.detectors:
+            detector.reset()
+
+
+class DeadUpdateDetector(Judge):
+    """Alerts for variables that do not move, with the cause, and `update_ratio/<variable>` scalars.
+
+    Args:
+        log_dir: as in `GradientNorms`.
+        threshold: update ratio below which a variable counts as dead. 1e-7 is where float32 ends.
+        patience: consecutive records before an alert is raised, and before it is cleared.
+        warmup: updates before anything is raised.
+        update_freq: as in `GradientNorms`.
+        include: as in `WeightHistograms`.
+        exclude: as in `WeightHistograms`.
+        on_alert: called with each `Alert`, for a chat message or a ticket.
+        stop_on: names of diagnoses, rules or severities that end the training, e.g.
+            `{"critical"}`.
+
+    Attributes:
+        alerts: every alert so far, oldest first.
+
+    Raises:
+        TypeError, ValueError: for an argument that is not as above, in one sentence.
+
+    Example:
+        >>> model.fit(x, y, callbacks=[DeadUpdateDetector("logs/run1")])  # doctest: +SKIP
+    """
+
+    def __init__(
+        self,
+        log_dir: LogDir = "logs",
+        *,
+        threshold: float = 1e-7,
+        patience: int = 3,
+        warmup: int = 20,
+        update_freq: int | str = "auto",
+        include: Pattern = None,
+        exclude: Pattern = None,
+        on_alert: Callable[[Alert], object] | None = None,
+        stop_on: Collection[str] = (),
+    ) -> None:
+        detector = DeadUpdate(threshold, patience, warmup)
+        selection = Selection(include, exclude)
+        super().__init__(log_dir, update_freq, selection, [detector], on_alert, stop_on)

@@ -1,0 +1,316 @@
+"""Hooks into Keras: the only file that knows how a training step reaches its optimizer.
+
+While the training function runs, and only then, the innermost optimizer's `apply` is replaced on
+the instance. So nothing of tbwatch can stay behind in the optimizer, whatever ends the run. What
+stays until the next `fit` or `train_on_batch` after an exception elsewhere is the training
+function itself; both begin with `make_train_function`, which then puts a fresh one in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tbwatch.layout import Layout, WatchedVariable, unique_names
+from tbwatch.models import PatternError, frozen_names, is_real, key_of, native, path_of, rms_of
+from tbwatch.sampler import Gradient, Request, Sample, Sampler
+
+
+class Capture:
+    """Instruments the training step of one model for the length of one `fit`.
+
+    Args:
+        model: a compiled Keras model, built or not.
+        watches: tells by its name whether a variable is watched.
+        request: gives what a sample has to hold; asked once, when the step is first traced.
+        on_layout: called with the layout and W before the first update of each variable, once,
+            before the first update happens.
+        on_failure: called with an exception of ours, which then does not reach the training.
+        on_detach: called when the step is plain again, whoever asked for it.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        watches: Callable[[str], bool],
+        request: Callable[[], Request],
+        on_layout: Callable[[Layout, Sequence[tf.Variable]], None],
+        on_failure: Callable[[Exception], None],
+        on_detach: Callable[[], None],
+    ) -> None:
+        self._model = model
+        self._watches = watches
+        self._request = request
+        self._on_layout = on_layout
+        self._on_failure = on_failure
+        self._on_detach = on_detach
+        self._outer = model.optimizer
+        self._optimizer = innermost(model.optimizer)
+        self._sampler: Sampler | None = None
+        self._rows: dict[int, int] = {}
+        self._loss: tf.Tensor | None = None
+        self._planned: tuple[Sequence[int], Sequence[int]] = ((), ())
+        self._inside = False
+        self._failed = False
+        self.applies = 0
+
+    # ------------------------------------------------------------------------- attach and detach
+
+    def attach(self) -> None:
+        """Put the instrumented training function in place; `fit` traces it at the first batch."""
+        model = self._model
+        model.make_train_function(force=True)
+        plain = model.train_function
+
+        def train_function(iterator: Iterator[Any]) -> Any:
+            self._loss = None
+            try:
+                with (
+                    _Replaced(self._outer, "scale_loss", self._scale_loss),
+                    _Replaced(self._optimizer, "apply", self._apply),
+                ):
+                    return plain(iterator)
+            except (StopIteration, tf.errors.OutOfRangeError):
+                raise  # the regular end of an epoch
+            except BaseException:
+                self.detach()
+                raise
+
+        def make_train_function(force: bool = False) -> Any:
+            # A new fit or a train_on_batch begins, and the fit that attached us never ended.
+            self.detach()
+            return model.make_train_function(force=force)
+
+        # Past Keras' attribute tracking: these are no part of the model.
+        vars(model)["train_function"] = train_function
+        vars(model)["make_train_function"] = make_train_function
+
+    def detach(self) -> None:
+        """Take everything out of the model; the next `fit` traces a plain step."""
+        if vars(self._model).pop("make_train_function", None) is None:
+            return
+        self._model.train_function = None
+        self._on_detach()
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the training function in place is the instrumented one."""
+        return "make_train_function" in vars(self._model)
+
+    # ----------------------------------------------------------------------------- the host side
+
+    @property
+    def batches_per_update(self) -> int:
+        """Gradient accumulation steps; 1 without accumulation."""
+        return self._optimizer.gradient_accumulation_steps or 1
+
+    @property
+    def updates_done(self) -> int:
+        """Updates that the optimizer has made so far (a device read)."""
+        return int(self._optimizer._iterations.numpy()) // self.batches_per_update
+
+    @property
+    def batches_done(self) -> int:
+        """Calls of the optimizer that it counted so far (a device read)."""
+        return int(self._optimizer._iterations.numpy())
+
+    def overwrites_weights(self, step: int) -> bool:
+        """Whether this update replaced the weights by their moving average."""
+        optimizer = self._optimizer
+        frequency = optimizer.ema_overwrite_frequency if optimizer.use_ema else None
+        return frequency is not None and step % frequency == 0
+
+    def plan(self, steps: Sequence[int], histogram_steps: Sequence[int]) -> None:
+        """Sample these updates next, some of them with histograms."""
+        self._planned = (steps, histogram_steps)
+        if self._sampler is not None:
+            self._sampler.plan(steps, histogram_steps)
+
+    def collect(self) -> list[Sample]:
+        """Samples that were taken since the last call, oldest first."""
+        return [] if self._sampler is None else self._sampler.collect()
+
+    # -------------------------------------------------------------------- inside the training step
+
+    def _scale_loss(self, original: Callable[[tf.Tensor], tf.Tensor], loss: tf.Tensor) -> tf.Tensor:
+        self._loss = loss
+        return original(loss)
+
+    def _apply(
+        self,
+        original: Callable[..., None],
+        grads: Sequence[Gradient],
+        trainable_variables: Sequence[Any] | None = None,
+    ) -> None:
+        finish = None
+        gradients = list(grads)
+        variables = None if trainable_variables is None else list(trainable_variables)
+        outermost = not self._inside
+        self._inside = True
+        try:
+            if outermost:
+                finish = self._guarded(lambda: self._before(gradients, variables))
+            original(gradients, variables)
+            if finish is not None:
+                self._guarded(finish)
+        finally:
+            self._inside = not outermost
+
+    def _guarded(self, function: Callable[[], Any]) -> Any:
+        """Run our part of the step; a failure of ours switches us off, not the training."""
+        if self._failed:
+            return None
+        try:
+            return function()
+        except PatternError:
+            raise
+        except Exception as error:
+            self._failed = True
+            self._on_failure(error)
+            return None
+
+    def _before(
+        self, gradients: Sequence[Gradient], variables: Sequence[Any] | None
+    ) -> Callable[[], None] | None:
+        self.applies += 1
+        optimizer = self._optimizer
+        if variables is None:
+            variables = optimizer._trainable_variables
+        if not variables:
+            return None
+        if not optimizer.built:
+            # As `apply` would do itself: accumulators have to exist before we can read them.
+            with keras.name_scope(optimizer.name, caller=optimizer):
+                optimizer.build(variables)
+        if self._sampler is None:
+            self._start(variables, gradients)
+        assert self._sampler is not None
+        by_row: dict[int, int] = {}
+        others: list[int] = []
+        for position, variable in enumerate(variables):
+            row = self._rows.get(key_of(variable))
+            if row is None:
+                others.append(position)
+            else:
+                by_row[row] = position
+        steps = self.batches_per_update
+        calls = tf.convert_to_tensor(optimizer._iterations.value) + 1
+
+        def handed(position: int | None) -> Gradient:
+            if position is None or gradients[position] is None:
+                return None
+            return self._handed(gradients[position], variables[position])
+
+        return self._sampler.around(
+            step=calls // steps,
+            may_update=True if steps == 1 else tf.equal(calls % steps, 0),
+            gradients=lambda: [handed(by_row.get(row)) for row in range(len(self._rows))],
+            others=lambda: [handed(position) for position in others],
+            step_values=self._step_values,
+        )
+
+    def _handed(self, gradient: Gradient, variable: Any) -> Gradient:
+        """The gradient of one update: loss scale removed, accumulated over micro-batches."""
+        optimizer = self._optimizer
+        scale, steps = optimizer.loss_scale_factor, self.batches_per_update
+        if scale is not None:
+            gradient = tf.convert_to_tensor(gradient) / tf.cast(scale, gradient.dtype)
+        if steps > 1:
+            sums = optimizer._accumulated_gradients[optimizer._get_variable_index(variable)]
+            gradient = (tf.convert_to_tensor(gradient) + sums.value) / steps
+        return gradient
+
+    def _step_values(self) -> dict[str, tf.Tensor]:
+        unknown = tf.constant(float("nan"))
+        loss = self._loss if _is_reachable_scalar(self._loss) else None
+        rate = getattr(self._optimizer, "learning_rate", None)
+        scale = getattr(self._outer, "dynamic_scale", None)
+        if scale is None:
+            scale = getattr(self._outer, "loss_scale_factor", None) or 1.0
+        return {
+            "learning_rate": unknown if rate is None else tf.convert_to_tensor(rate),
+            "loss": unknown if loss is None else loss,
+            "loss_is_known": tf.constant(0.0 if loss is None else 1.0),
+            "loss_scale": tf.convert_to_tensor(scale),
+        }
+
+    def _start(self, variables: Sequence[Any], gradients: Sequence[Gradient]) -> None:
+        """Fix the layout and make the device state, outside of any graph that is being traced."""
+        missing = {key_of(v) for v, g in zip(variables, gradients, strict=True) if g is None}
+        # Forward order is the model's; what only the optimizer knows comes after it.
+        known = {key_of(v): v for v in [*self._model.trainable_variables, *variables]}
+        members = [v for v in known.values() if is_real(v)]
+        names = unique_names(path_of(v, self._model.name) for v in members)
+        watched = [(n, v) for n, v in zip(names, members, strict=True) if self._watches(n)]
+        if not watched:
+            raise PatternError(
+                f"include and exclude leave no variable; the model has: {', '.join(names)}."
+            )
+        with tf.init_scope():
+            natives = [native(variable) for _, variable in watched]
+            layout = Layout(
+                tuple(
+                    WatchedVariable(
+                        name=name,
+                        shape=tuple(native.shape),
+                        dtype=native.dtype.name,
+                        initial_rms=rms_of(native),
+                        connected=key_of(native) not in missing,
+                    )
+                    for (name, _), native in zip(watched, natives, strict=True)
+                ),
+                frozen=tuple(frozen_names(self._model)),
+            )
+            self._on_layout(layout, natives)
+            self._rows = {key_of(native): row for row, native in enumerate(natives)}
+            self._sampler = Sampler(natives, self._request())
+            self._sampler.plan(*self._planned)
+
+
+class _Replaced:
+    """Replaces a method of an instance for a while: `replacement(original, *args)`."""
+
+    def __init__(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
+        self._owner, self._name, self._replacement = owner, name, replacement
+
+    def __enter__(self) -> None:
+        attributes, name = vars(self._owner), self._name
+        self._had = name in attributes
+        self._original = original = getattr(self._owner, name)
+        replacement = self._replacement
+
+        def replaced(*args: Any, **kwargs: Any) -> Any:
+            return replacement(original, *args, **kwargs)
+
+        # Past Keras' attribute tracking: this is no part of the optimizer.
+        attributes[name] = replaced
+
+    def __exit__(self, *_: object) -> None:
+        if self._had:
+            vars(self._owner)[self._name] = self._original
+        else:
+            vars(self._owner).pop(self._name, None)
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimizer that makes the update: inside any loss-scaling wrapper."""
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def _is_reachable_scalar(tensor: Any) -> bool:
+    """Whether the code that is being traced (or run) may use this tensor."""
+    if not isinstance(tensor, tf.Tensor) or tensor.shape.rank != 0:
+        return False
+    if tf.executing_eagerly():
+        return hasattr(tensor, "numpy")
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if getattr(tensor, "graph", None) is graph:
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False

@@ -1,0 +1,90 @@
+"""Writing: one Event per sample into an event file of our own."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import pathlib
+import socket
+import time
+from collections.abc import Sequence
+
+import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+
+from tbwatch import format
+from tbwatch.summaries import Value, first_metadata_only
+
+# A reader that follows the run is at most this far behind, and this much is lost with `kill -9`.
+FLUSH_SECONDS = 2.0
+
+_FILE_NUMBERS = itertools.count()
+
+
+class EventWriter:
+    """Writes into a new event file of the sub-run `<log_dir>/tbwatch`.
+
+    Args:
+        log_dir: directory of the run; local, or remote as far as TensorFlow knows its file system.
+
+    Raises:
+        tf.errors.OpError: if the file cannot be made.
+    """
+
+    def __init__(self, log_dir: str) -> None:
+        directory = os.path.join(log_dir, format.SUBRUN)
+        tf.io.gfile.makedirs(directory)
+        now = time.time()
+        # Sorted by name, the files of a run are in the order in which they were begun.
+        name = (
+            f"events.out.tfevents.{now:017.6f}.{socket.gethostname()}.{os.getpid()}"
+            f".{next(_FILE_NUMBERS)}{format.FILE_SUFFIX}"
+        )
+        self.path = os.path.join(directory, name)
+        self._writer = tf.io.TFRecordWriter(self.path)
+        self._seen: set[str] = set()
+        self._writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
+        self.flush()
+
+    def write(self, step: int, wall_time: float, values: Sequence[Value]) -> None:
+        """Append one Event; reaches the disk within `FLUSH_SECONDS` if more events follow."""
+        summary = Summary(value=first_metadata_only(values, self._seen))
+        event = Event(step=step, wall_time=wall_time, summary=summary)
+        self._writer.write(event.SerializeToString())
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand everything to the file system."""
+        self._writer.flush()
+        self._flushed = time.monotonic()
+
+    def close(self) -> None:
+        """Flush and close; a second call does nothing."""
+        self._writer.close()
+
+
+def check_log_dir(log_dir: str | os.PathLike[str]) -> str:
+    """Refuse a log directory that cannot be written, before the training begins.
+
+    Returns:
+        The path as a string.
+
+    Raises:
+        TypeError: if it is no path.
+        ValueError: if it is a file, lies in a file, or cannot be written.
+    """
+    if not isinstance(log_dir, (str, os.PathLike)) or not os.fspath(log_dir):
+        raise TypeError(f"log_dir must be the path of a directory; got {log_dir!r}.")
+    path = os.fspath(log_dir)
+    if "://" in path:  # a remote file system: only its first use can tell
+        return path
+    nearest = pathlib.Path(path).absolute() / format.SUBRUN
+    while not nearest.exists() and nearest != nearest.parent:
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise ValueError(f"log_dir must be a directory; {path!r} is or lies in the file {nearest}.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"log_dir must be writable; {path!r} is not: no right to write {nearest}.")
+    return path

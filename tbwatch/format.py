@@ -1,0 +1,51 @@
+"""The record format: sub-run, tags and metadata that the writer and the readers agree on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+PLUGIN_NAME = "tbwatch"
+FORMAT_VERSION = 1
+# An own sub-run: two live writers in one run directory make TensorBoard's Python loader stop
+# reading the older file.
+SUBRUN = "tbwatch"
+FILE_SUFFIX = ".tbwatch"
+
+SERIES_PREFIX = "tbwatch/"
+UPDATE_TAG = SERIES_PREFIX + "update"
+ALERTS_TAG = SERIES_PREFIX + "alerts"
+
+KIND_QUANTITY = "quantity"
+KIND_UPDATE = "update"
+KIND_ALERTS = "alerts"
+
+
+def quantity_tag(name: str) -> str:
+    """Tag of the packed series of a quantity."""
+    return SERIES_PREFIX + name
+
+
+def encode_metadata(kind: str, **fields: Any) -> bytes:
+    """Plugin content of a packed series: JSON with the format version."""
+    return json.dumps({"version": FORMAT_VERSION, "kind": kind, **fields}, allow_nan=False).encode()
+
+
+def decode_metadata(content: bytes) -> dict[str, Any]:
+    """Read plugin content back.
+
+    Raises:
+        ValueError: if it is not JSON, not an object, or of a newer format version.
+    """
+    try:
+        data = json.loads(content.decode("utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"series metadata is not JSON: {error}") from error
+    if not isinstance(data, dict) or not isinstance(data.get("version"), int):
+        raise ValueError("series metadata holds no format version")
+    if data["version"] > FORMAT_VERSION:
+        raise ValueError(
+            f"series has format version {data['version']}, this tbwatch reads up to "
+            f"{FORMAT_VERSION}: install a newer tbwatch"
+        )
+    return data

@@ -1,0 +1,85 @@
+"""One-pass histograms: from bucket counts of float32 bits to TensorBoard's rows.
+
+The training step counts elements by the top 12 bits of their float32 form: sign, 8 exponent bits,
+3 mantissa bits. That is a logarithmic histogram over all magnitudes in one pass, with buckets 6 to
+12 % wide. Here, on the host, the counts become the few linear rows that TensorBoard draws.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+BUCKETS = 4096
+_HALF = BUCKETS // 2
+_FIRST_NONFINITE = 255 << 3  # exponent 255 means NaN or Inf
+
+# Smallest magnitude of each bucket of one sign, and the end of the last finite one.
+_EDGES = np.concatenate(
+    [
+        (np.arange(_FIRST_NONFINITE, dtype=np.uint32) << 20).view(np.float32).astype(np.float64),
+        [2.0**128],
+    ]
+)
+
+DEFAULT_ROWS = 30
+
+
+def to_rows(counts: np.ndarray, rows: int = DEFAULT_ROWS) -> np.ndarray:
+    """Re-bin bucket counts into linear TensorBoard rows.
+
+    Args:
+        counts: `[4096]` counts by the top 12 bits of float32; +0 and -0 and tiny subnormals count
+            as 0. Non-finite elements are left out.
+        rows: number of rows; 30 is what TensorBoard's own summaries write.
+
+    Returns:
+        float64 `[k, 3]` rows (left, right, count): k = `rows`, or 1 if all finite elements lie in
+        one bucket, or 0 if there is none. The counts add up to the number of finite elements.
+    """
+    left, right, count = _finite_buckets(counts)
+    if not count.size:
+        return np.zeros((0, 3))
+    low, high = left[0], right[-1]
+    if count.size == 1:
+        return np.array([[low, high, count[0]]])
+    edges = np.linspace(low, high, rows + 1)
+    # Share every bucket's count over the rows that cut it, as if spread evenly within the bucket:
+    # that is the cumulative distribution, linear between bucket edges, read at the row edges.
+    widths = right - left
+    spikes = widths == 0
+    cumulative = _interpolated(edges, left[~spikes], right[~spikes], count[~spikes])
+    shares = np.diff(cumulative)
+    for position, number in zip(left[spikes], count[spikes], strict=True):
+        row = min(int(np.searchsorted(edges, position, side="right")) - 1, rows - 1)
+        shares[max(row, 0)] += number
+    return np.column_stack([edges[:-1], edges[1:], shares])
+
+
+def nonfinite_count(counts: np.ndarray) -> int:
+    """Number of NaN and infinite elements in bucket counts `[4096]`."""
+    return int(counts[_FIRST_NONFINITE:_HALF].sum() + counts[_HALF + _FIRST_NONFINITE :].sum())
+
+
+def _finite_buckets(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Non-empty finite buckets in ascending order: left edges, right edges, counts."""
+    counts = np.asarray(counts, np.float64)
+    positive = counts[1:_FIRST_NONFINITE]
+    negative = counts[_HALF + 1 : _HALF + _FIRST_NONFINITE]
+    zero = counts[0] + counts[_HALF]
+    left = np.concatenate([-_EDGES[2:][::-1], [0.0], _EDGES[1:-1]])
+    right = np.concatenate([-_EDGES[1:-1][::-1], [0.0], _EDGES[2:]])
+    count = np.concatenate([negative[::-1], [zero], positive])
+    filled = count > 0
+    return left[filled], right[filled], count[filled]
+
+
+def _interpolated(
+    edges: np.ndarray, left: np.ndarray, right: np.ndarray, count: np.ndarray
+) -> np.ndarray:
+    """Cumulative count at each edge, linear within buckets and flat between them."""
+    if not count.size:
+        return np.zeros_like(edges)
+    after = np.cumsum(count)
+    positions = np.column_stack([left, right]).ravel()
+    heights = np.column_stack([after - count, after]).ravel()
+    return np.interp(edges, positions, heights)

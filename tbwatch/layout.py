@@ -1,0 +1,182 @@
+"""Which variables are watched: names, shapes, and their scale before the first update."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+# The floor of the update ratio's denominator. A variable that starts at zero (a bias, a beta)
+# has no scale of its own: without the larger floor its first updates would all read as 100 %.
+FLOOR = 1e-12
+ZERO_INIT_FLOOR = 1e-3
+
+_VECTOR_ROLES = ("bias", "gamma", "beta")
+
+
+@dataclasses.dataclass(frozen=True)
+class WatchedVariable:
+    """One trainable weight tensor.
+
+    Attributes:
+        name: Keras path without the model name, unique in its layout, e.g. `"conv1/kernel"`.
+        shape: static shape.
+        dtype: storage dtype, e.g. `"float32"`.
+        initial_rms: root mean square before the first watched update, or None where unknown.
+        connected: False when the training step hands the optimizer no gradient (None) for it.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    initial_rms: float | None = None
+    connected: bool = True
+
+    @property
+    def layer(self) -> str:
+        """The name up to the last `/`: the layer that owns the variable."""
+        return self.name.rpartition("/")[0] or self.name
+
+    @property
+    def role(self) -> str:
+        """The name after the last `/`: `"kernel"`, `"bias"`, `"gamma"`, ..."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def is_bias(self) -> bool:
+        """Whether the name says that it is a bias (`bias`, `recurrent_bias`, `bias_1`)."""
+        role = self.role.lower()
+        return role == "bias" or role.endswith("_bias") or role.startswith("bias_")
+
+    @property
+    def is_offset_or_scale(self) -> bool:
+        """Whether it is a vector that only shifts or scales what a kernel produces."""
+        role = self.role.lower().rstrip("_0123456789")
+        return self.is_bias or role in _VECTOR_ROLES
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+    @property
+    def floor(self) -> float:
+        """Least denominator of the update ratio: 1e-3 if it starts at zero, else 1e-12."""
+        return ZERO_INIT_FLOOR if self.initial_rms == 0.0 else FLOOR
+
+    @property
+    def expected_rms(self) -> float | None:
+        """Scale of a He-initialised kernel, sqrt(2 / fan_in); None for other variables.
+
+        Source: He et al., "Delving Deep into Rectifiers", ICCV 2015, equation 10. Only variables
+        called `kernel` with two or more axes have a fan-in in that sense.
+        """
+        if len(self.shape) < 2 or not self.role.lower().rstrip("_0123456789").endswith("kernel"):
+            return None
+        fan_in = math.prod(self.shape[:-1])
+        return math.sqrt(2.0 / fan_in) if fan_in else None
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The watched variables in forward order: row v of every `[V]` array belongs to variable v.
+
+    Attributes:
+        variables: the watched variables.
+        frozen: names of weights that the user froze with `trainable=False`; not watched.
+    """
+
+    variables: tuple[WatchedVariable, ...]
+    frozen: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.variables)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Variable names in forward order."""
+        return tuple(variable.name for variable in self.variables)
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """Element counts, float64 `[V]`; at least 1 so that it can divide."""
+        return np.array([max(v.size, 1) for v in self.variables], np.float64)
+
+    @cached_property
+    def initial_rms(self) -> np.ndarray:
+        """Rms before the first update, float64 `[V]`, NaN where unknown."""
+        values = [np.nan if v.initial_rms is None else v.initial_rms for v in self.variables]
+        return np.array(values, np.float64)
+
+    @cached_property
+    def floors(self) -> np.ndarray:
+        """Least denominators of the update ratio, float64 `[V]`."""
+        return np.array([v.floor for v in self.variables], np.float64)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data for the event file's metadata; `from_json` reverses it."""
+        return {
+            "variables": [
+                {
+                    "name": v.name,
+                    "shape": list(v.shape),
+                    "dtype": v.dtype,
+                    "initial_rms": _finite_or_none(v.initial_rms),
+                    "connected": v.connected,
+                }
+                for v in self.variables
+            ],
+            "frozen": list(self.frozen),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Layout:
+        """Rebuild a layout from `to_json`'s data.
+
+        Raises:
+            ValueError: if the data has another form.
+        """
+        try:
+            variables = tuple(
+                WatchedVariable(
+                    name=str(item["name"]),
+                    shape=tuple(int(n) for n in item["shape"]),
+                    dtype=str(item["dtype"]),
+                    initial_rms=None if item["initial_rms"] is None else float(item["initial_rms"]),
+                    connected=bool(item["connected"]),
+                )
+                for item in data["variables"]
+            )
+            return cls(variables, tuple(str(name) for name in data.get("frozen", ())))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"not a tbwatch layout: {error!r}") from error
+
+
+def unique_names(paths: Iterable[str]) -> list[str]:
+    """Make names unique, in order, by appending `_1`, `_2`, ... to repeats.
+
+    Example:
+        >>> unique_names(["a/kernel", "a/bias", "a/kernel"])
+        ['a/kernel', 'a/bias', 'a/kernel_1']
+    """
+    paths = list(paths)
+    taken = set(paths)
+    seen: set[str] = set()
+    names = []
+    for path in paths:
+        name, count = path, 0
+        while name in seen or (count and name in taken):
+            count += 1
+            name = f"{path}_{count}"
+        seen.add(name)
+        names.append(name)
+    return names
+
+
+def _finite_or_none(value: float | None) -> float | None:
+    # JSON has no NaN; a variable that starts as NaN has no usable scale either.
+    return value if value is not None and math.isfinite(value) else None

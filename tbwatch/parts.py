@@ -1,0 +1,81 @@
+"""What a session deals with: the parts that watch, what they see, and the file they write to."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import keras
+import numpy as np
+
+from tbwatch import summaries
+from tbwatch.alerts import Alert
+from tbwatch.events import EventWriter
+from tbwatch.layout import Layout
+from tbwatch.record import Record
+from tbwatch.schedule import Schedule
+from tbwatch.selection import Selection
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """What a part sees of one sampled update.
+
+    Attributes:
+        record: its numbers.
+        histograms: kind -> float32 `[V, 4096]` bucket counts; empty if none were sampled.
+    """
+
+    record: Record
+    histograms: Mapping[str, np.ndarray]
+
+
+class Part(Protocol):
+    """One thing that is watched: a callback, or a member of one."""
+
+    log_dir: str
+    schedule: Schedule
+    selection: Selection
+    histogram_kinds: frozenset[str]
+    needs_updates: bool
+
+    def start(self, model: keras.Model, layout: Layout) -> None:
+        """The variables are known; the first watched update has not happened yet."""
+
+    def judge(self, record: Record) -> list[Alert]:
+        """New alerts of this record."""
+
+    def notify(self, alert: Alert) -> None:
+        """Tell the user of a new alert."""
+
+    def values(self, view: View) -> Iterator[summaries.Value]:
+        """Summary values of a record that is due for this part."""
+
+    def count_active_alerts(self) -> int:
+        """Variables with an alert that still holds."""
+
+
+class RunFile:
+    """The event file of one log directory during one fit, and the alerts written to it."""
+
+    def __init__(self, log_dir: str) -> None:
+        self.alerts: list[Alert] = []
+        self._log_dir = log_dir
+        self._writer: EventWriter | None = None
+
+    def write(self, step: int, wall_time: float, values: Sequence[summaries.Value]) -> None:
+        """Append one Event; the first one makes the file."""
+        if self._writer is None:
+            self._writer = EventWriter(self._log_dir)
+        self._writer.write(step, wall_time, values)
+
+    def flush(self) -> None:
+        """Hand everything to the file system."""
+        if self._writer is not None:
+            self._writer.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        if self._writer is not None:
+            self._writer.close()

@@ -1,0 +1,91 @@
+"""The quantities of a record, derived from the raw statistics that the training step stores."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from tbwatch.layout import Layout
+
+# Columns of the device table, in order. The step computes these; everything else is derived here.
+BEFORE_COLUMNS = (
+    "weight_norm",
+    "window_norm",
+    "gradient_norm",
+    "gradient_weight_cosine",
+    "gradient_nonzeros",
+    "weight_nonfinite",
+    "gradient_nonfinite",
+)
+AFTER_COLUMNS = ("update_norm", "decay_cosine", "update_nonzeros", "update_nonfinite")
+COLUMNS = BEFORE_COLUMNS + AFTER_COLUMNS
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """A per-variable number of one update: its name, unit and formula in words."""
+
+    name: str
+    unit: str
+    meaning: str
+
+
+QUANTITIES: tuple[Quantity, ...] = (
+    Quantity("weight_norm", "L2 norm", "norm of the variable before the update"),
+    Quantity("gradient_norm", "L2 norm", "norm of the gradient: unscaled, before clipping"),
+    Quantity("update_norm", "L2 norm", "norm of dW = W after - W before"),
+    Quantity("update_ratio", "1", "rms(dW) / max(rms(W), rms(W at init), floor)"),
+    Quantity("window_change", "1", "the same ratio between this sample and the one before"),
+    Quantity("gradient_zero_fraction", "share 0..1", "share of gradient elements equal to 0"),
+    Quantity("update_zero_fraction", "share 0..1", "share of elements that did not change"),
+    Quantity("gradient_nonfinite", "count", "NaN and Inf elements of the gradient"),
+    Quantity("weight_nonfinite", "count", "NaN and Inf elements before the update"),
+    Quantity("update_nonfinite", "count", "NaN and Inf elements of dW"),
+    Quantity("decay_cosine", "cosine -1..1", "cos(dW, -W): 1 when only decay moves it"),
+    Quantity(
+        "gradient_weight_cosine", "cosine -1..1", "cos(g, W): 1 when only an L2 penalty pulls"
+    ),
+)
+NAMES: tuple[str, ...] = tuple(quantity.name for quantity in QUANTITIES)
+
+_COPIED = (
+    "weight_norm",
+    "gradient_norm",
+    "update_norm",
+    "gradient_nonfinite",
+    "weight_nonfinite",
+    "update_nonfinite",
+    "decay_cosine",
+    "gradient_weight_cosine",
+)
+
+
+def derive(table: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
+    """Turn the device table of one update into quantities.
+
+    Args:
+        table: float32 `[V, len(COLUMNS)]`, NaN where the step had nothing to say.
+        layout: the variables of the rows.
+
+    Returns:
+        Quantity name -> float32 `[V]`, for every name in `NAMES`.
+    """
+    columns = dict(zip(COLUMNS, table.astype(np.float64).T, strict=True))
+    scale = _scale(columns["weight_norm"], layout)
+    root_size = np.sqrt(layout.sizes)
+    quantities = {name: columns[name] for name in _COPIED}
+    quantities["update_ratio"] = columns["update_norm"] / root_size / scale
+    quantities["window_change"] = columns["window_norm"] / root_size / scale
+    # Non-zeros are counted, not zeros: a float32 holds small counts exactly, so "none" stays exact.
+    quantities["gradient_zero_fraction"] = 1.0 - columns["gradient_nonzeros"] / layout.sizes
+    quantities["update_zero_fraction"] = 1.0 - columns["update_nonzeros"] / layout.sizes
+    with np.errstate(over="ignore"):  # a ratio beyond float32 is infinite, and may say so
+        return {name: quantities[name].astype(np.float32) for name in NAMES}
+
+
+def _scale(weight_norm: np.ndarray, layout: Layout) -> np.ndarray:
+    """max(rms(W), rms(W at init), floor), `[V]`; NaN where the weights themselves are NaN."""
+    rms = weight_norm / np.sqrt(layout.sizes)
+    known = np.fmax(layout.initial_rms, layout.floors)
+    return np.maximum(rms, known)

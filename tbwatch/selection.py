@@ -1,0 +1,71 @@
+"""Which variables a user wants: patterns or callables on their names."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Sequence
+
+Pattern = str | Sequence[str] | Callable[[str], bool] | None
+
+
+class Selection:
+    """Variables by name: included, and not excluded.
+
+    A pattern is a shell pattern (`*`, `?`, `[...]`) and matches the whole name of a variable
+    (`"conv1/kernel"`, `"*/bias"`) or the name of a layer that holds it (`"conv1"`, `"encoder"`).
+
+    Args:
+        include: pattern, list of patterns, or callable `name -> bool`; None takes all.
+        exclude: the same, for what to leave out; None leaves out nothing.
+
+    Raises:
+        TypeError: if an argument is none of these.
+        ValueError: if a pattern is empty.
+
+    Example:
+        >>> chosen = Selection(include="conv*", exclude="*/bias")
+        >>> [chosen(name) for name in ("conv1/kernel", "conv1/bias", "out/kernel")]
+        [True, False, False]
+    """
+
+    def __init__(self, include: Pattern = None, exclude: Pattern = None) -> None:
+        self._include = _checked("include", include)
+        self._exclude = _checked("exclude", exclude)
+
+    def __call__(self, name: str) -> bool:
+        """Whether a variable of this name is wanted."""
+        included = self._include is None or _matches(self._include, name)
+        return included and not (self._exclude is not None and _matches(self._exclude, name))
+
+    def unmatched(self, names: Sequence[str]) -> list[str]:
+        """Patterns that match none of these names."""
+        patterns = [
+            pattern
+            for patterns in (self._include, self._exclude)
+            if isinstance(patterns, list)
+            for pattern in patterns
+        ]
+        return [p for p in patterns if not any(_matches([p], name) for name in names)]
+
+
+def _checked(argument: str, pattern: Pattern) -> list[str] | Callable[[str], bool] | None:
+    if pattern is None or callable(pattern):
+        return pattern
+    patterns = [pattern] if isinstance(pattern, str) else pattern
+    is_list = isinstance(patterns, (list, tuple, set, frozenset))
+    if not is_list or not all(isinstance(item, str) for item in patterns):
+        raise TypeError(
+            f"{argument} must be a pattern, a list of patterns or a callable on the variable's "
+            f"name; got {pattern!r}."
+        )
+    if not patterns or not all(patterns):
+        raise ValueError(f"{argument} must hold patterns that are not empty; got {pattern!r}.")
+    return list(patterns)
+
+
+def _matches(patterns: list[str] | Callable[[str], bool], name: str) -> bool:
+    if callable(patterns):
+        return bool(patterns(name))
+    parts = name.split("/")
+    candidates = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    return any(fnmatch.fnmatchcase(c, pattern) for pattern in patterns for c in candidates)

@@ -1,0 +1,145 @@
+"""Summary values as TensorBoard reads them: pure functions from numbers to protocol buffers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from tensorboard.compat.proto.summary_pb2 import (
+    DATA_CLASS_TENSOR,
+    Summary,
+    SummaryMetadata,
+)
+from tensorboard.compat.proto.tensor_pb2 import TensorProto
+from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
+
+from tbwatch import format
+from tbwatch.alerts import Alert
+from tbwatch.histogram import to_rows
+from tbwatch.quantities import QUANTITIES
+from tbwatch.record import UPDATE_VALUES, Record
+
+Value: TypeAlias = Summary.Value
+
+
+def scalar(tag: str, value: float) -> Value:
+    """A point of a curve in the Time Series and Scalars tabs."""
+    return Value(tag=tag, simple_value=float(value))
+
+
+def histogram(tag: str, counts: np.ndarray) -> Value:
+    """A distribution from bucket counts `[4096]`; finite elements only."""
+    metadata = SummaryMetadata(data_class=DATA_CLASS_TENSOR)
+    metadata.plugin_data.plugin_name = "histograms"
+    return Value(tag=tag, metadata=metadata, tensor=_floats(to_rows(counts)))
+
+
+def image(tag: str, png: bytes, height: int, width: int) -> Value:
+    """A picture in the Images tab."""
+    picture = Summary.Image(height=height, width=width, encoded_image_string=png)
+    return Value(tag=tag, image=picture)
+
+
+def text(tag: str, markdown: str) -> Value:
+    """Markdown in the Text tab."""
+    metadata = SummaryMetadata(data_class=DATA_CLASS_TENSOR)
+    metadata.plugin_data.plugin_name = "text"
+    return Value(tag=tag, metadata=metadata, tensor=_string(markdown))
+
+
+def packed_record(record: Record) -> Iterator[Value]:
+    """The series that the offline reader and the tab live on: one `[V]` tensor per quantity."""
+    for quantity in QUANTITIES:
+        values = record.quantities.get(quantity.name)
+        if values is not None:
+            yield _series(
+                format.quantity_tag(quantity.name),
+                format.encode_metadata(
+                    format.KIND_QUANTITY,
+                    variables=list(record.layout.names),
+                    unit=quantity.unit,
+                    meaning=quantity.meaning,
+                ),
+                _floats(values),
+            )
+    yield _series(
+        format.UPDATE_TAG,
+        format.encode_metadata(
+            format.KIND_UPDATE, names=list(UPDATE_VALUES), layout=record.layout.to_json()
+        ),
+        _floats(np.array([float(getattr(record, name)) for name in UPDATE_VALUES])),
+    )
+
+
+def packed_alerts(alerts: Sequence[Alert]) -> Value:
+    """The whole list of alerts, read from its last record: sampling can lose none."""
+    data = json.dumps([alert.to_json() for alert in alerts], allow_nan=False)
+    return _series(format.ALERTS_TAG, format.encode_metadata(format.KIND_ALERTS), _string(data))
+
+
+def alerts_markdown(alerts: Sequence[Alert]) -> str:
+    """The alerts of one record as a Markdown table for the Text tab."""
+    lines = [
+        "| severity | state | update | variable | diagnosis | what | remedy |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for alert in alerts:
+        names = ", ".join(alert.variables)
+        cells = [alert.severity, alert.state, str(alert.step), names, alert.diagnosis]
+        cells += ["", ""] if alert.state == "cleared" else [alert.message, alert.remedy]
+        lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def run_scalars(record: Record, active_alerts: int) -> Iterator[Value]:
+    """The few numbers of the whole update that people plot."""
+    numbers: Mapping[str, float] = {
+        "training/global_gradient_norm": record.global_gradient_norm,
+        "training/learning_rate": record.learning_rate,
+        "training/loss": record.loss,
+        "training/active_alerts": active_alerts,
+    }
+    for tag, value in numbers.items():
+        # TensorBoard draws nothing for NaN: a series that is never known would be an empty card.
+        if not np.isnan(value):
+            yield scalar(tag, value)
+
+
+def first_metadata_only(values: Sequence[Value], seen: set[str]) -> list[Value]:
+    """Drop the metadata of tags in `seen`, and remember the others: TensorBoard reads it once."""
+    for value in values:
+        if value.tag in seen:
+            value.ClearField("metadata")
+        seen.add(value.tag)
+    return list(values)
+
+
+def _series(tag: str, content: bytes, tensor: TensorProto) -> Value:
+    metadata = SummaryMetadata(data_class=DATA_CLASS_TENSOR)
+    metadata.plugin_data.plugin_name = format.PLUGIN_NAME
+    metadata.plugin_data.content = content
+    return Value(tag=tag, metadata=metadata, tensor=tensor)
+
+
+def _floats(array: np.ndarray) -> TensorProto:
+    array = np.asarray(array, "<f4")
+    dimensions = [TensorShapeProto.Dim(size=size) for size in array.shape]
+    return TensorProto(
+        dtype=DT_FLOAT,
+        tensor_shape=TensorShapeProto(dim=dimensions),
+        tensor_content=array.tobytes(),
+    )
+
+
+def _string(value: str) -> TensorProto:
+    data = value.encode("utf-8", "backslashreplace")
+    return TensorProto(dtype=DT_STRING, tensor_shape=TensorShapeProto(), string_val=[data])
+
+
+def _cell(content: str) -> str:
+    # Names come from users: nothing in them may end the cell or become markup.
+    escaped = content.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    return " ".join(escaped.split())
