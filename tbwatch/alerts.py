@@ -29,6 +29,7 @@ class Finding:
         remedy: one sentence on what to do.
         evidence: further numbers, name -> value.
         samples: consecutive records behind the verdict.
+        since: update of the first of them; None for the record at hand.
     """
 
     rule: str
@@ -41,6 +42,7 @@ class Finding:
     remedy: str
     evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     samples: int = 1
+    since: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,7 +192,7 @@ class AlertBook:
             active = self._active.setdefault(variable, _Active(finding, record.step, record.step))
             active.finding, active.last_seen = finding, record.step
             if state == "raised":
-                active.first_seen = record.step
+                active.first_seen = record.step if finding.since is None else finding.since
             if state is not None:
                 changes.append((state, active))
         new = [_merge(state, group, record) for state, group in _grouped(changes)]
@@ -249,8 +251,11 @@ def _shown(names: Sequence[str], limit: int = 4) -> str:
 
 
 def _to_json(value: float | str) -> float | str:
+    if isinstance(value, str):
+        return value
+    number = float(value)  # a NumPy scalar is no JSON
     # JSON has no NaN and no infinity; their names survive as text.
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+    return number if math.isfinite(number) else str(number)
 
 
 def _from_json(value: Any) -> float | str:

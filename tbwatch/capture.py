@@ -15,7 +15,7 @@ import keras
 import tensorflow as tf
 
 from tbwatch.layout import Layout, WatchedVariable, unique_names
-from tbwatch.models import PatternError, frozen_names, is_real, key_of, native, path_of, rms_of
+from tbwatch.models import PatternError, frozen_names, is_watchable, key_of, native, path_of, rms_of
 from tbwatch.sampler import Gradient, Request, Sample, Sampler
 
 
@@ -24,10 +24,9 @@ class Capture:
 
     Args:
         model: a compiled Keras model, built or not.
-        watches: tells by its name whether a variable is watched.
+        select: tells of the names of all trainable variables which ones are watched.
         request: gives what a sample has to hold; asked once, when the step is first traced.
-        on_layout: called with the layout and W before the first update of each variable, once,
-            before the first update happens.
+        on_layout: called with the layout, once, before the first update happens.
         on_failure: called with an exception of ours, which then does not reach the training.
         on_detach: called when the step is plain again, whoever asked for it.
     """
@@ -35,14 +34,14 @@ class Capture:
     def __init__(
         self,
         model: keras.Model,
-        watches: Callable[[str], bool],
+        select: Callable[[Sequence[str]], Sequence[bool]],
         request: Callable[[], Request],
-        on_layout: Callable[[Layout, Sequence[tf.Variable]], None],
+        on_layout: Callable[[Layout], None],
         on_failure: Callable[[Exception], None],
         on_detach: Callable[[], None],
     ) -> None:
         self._model = model
-        self._watches = watches
+        self._select = select
         self._request = request
         self._on_layout = on_layout
         self._on_failure = on_failure
@@ -54,7 +53,7 @@ class Capture:
         self._loss: tf.Tensor | None = None
         self._planned: tuple[Sequence[int], Sequence[int]] = ((), ())
         self._inside = False
-        self._failed = False
+        self._failed = self._left_out = self._announced = self._chosen_in_trace = False
         self.applies = 0
 
     # ------------------------------------------------------------------------- attach and detach
@@ -66,13 +65,21 @@ class Capture:
         plain = model.train_function
 
         def train_function(iterator: Iterator[Any]) -> Any:
+            nonlocal plain
             self._loss = None
             try:
+                if self._sampler is None and model.built and model.trainable_variables:
+                    # A step that makes variables is traced twice: make ours before it.
+                    self._guarded(lambda: self._choose(model.trainable_variables))
                 with (
                     _Replaced(self._outer, "scale_loss", self._scale_loss),
                     _Replaced(self._optimizer, "apply", self._apply),
                 ):
-                    return plain(iterator)
+                    logs = plain(iterator)
+                if self._left_out and not self._announced:
+                    # The trace that we left out was the only one: have the step traced again.
+                    plain = model._make_function(model.train_step)
+                return logs
             except (StopIteration, tf.errors.OutOfRangeError):
                 raise  # the regular end of an epoch
             except BaseException:
@@ -181,12 +188,15 @@ class Capture:
             variables = optimizer._trainable_variables
         if not variables:
             return None
-        if not optimizer.built:
-            # As `apply` would do itself: accumulators have to exist before we can read them.
-            with keras.name_scope(optimizer.name, caller=optimizer):
-                optimizer.build(variables)
         if self._sampler is None:
-            self._start(variables, gradients)
+            self._choose(variables)
+        if not self._left_out and self._makes_variables(variables):
+            # What a first trace that makes variables samples never runs: TensorFlow traces again.
+            # Leaving it out halves our share of the tracing.
+            self._left_out = True
+            return None
+        if not self._announced:
+            self._announce(variables, gradients)
         assert self._sampler is not None
         by_row: dict[int, int] = {}
         others: list[int] = []
@@ -211,6 +221,20 @@ class Capture:
             others=lambda: [handed(position) for position in others],
             step_values=self._step_values,
         )
+
+    def _makes_variables(self, variables: Sequence[Any]) -> bool:
+        """Build the optimizer if need be; whether this trace makes variables."""
+        optimizer = self._optimizer
+        count = len(optimizer.variables)
+        if not optimizer.built:
+            # As `apply` would do itself: accumulators have to exist before we can read them.
+            with keras.name_scope(optimizer.name, caller=optimizer):
+                optimizer.build(variables)
+        if tf.executing_eagerly():
+            return False
+        metrics = getattr(self._model, "_compile_metrics", None)
+        unbuilt_metrics = metrics is not None and not metrics.built
+        return self._chosen_in_trace or len(optimizer.variables) > count or unbuilt_metrics
 
     def _handed(self, gradient: Gradient, variable: Any) -> Gradient:
         """The gradient of one update: loss scale removed, accumulated over micro-batches."""
@@ -237,37 +261,49 @@ class Capture:
             "loss_scale": tf.convert_to_tensor(scale),
         }
 
-    def _start(self, variables: Sequence[Any], gradients: Sequence[Gradient]) -> None:
-        """Fix the layout and make the device state, outside of any graph that is being traced."""
-        missing = {key_of(v) for v, g in zip(variables, gradients, strict=True) if g is None}
+    def _choose(self, variables: Sequence[Any]) -> None:
+        """Fix what is watched and make the device state, outside of any graph being traced."""
         # Forward order is the model's; what only the optimizer knows comes after it.
         known = {key_of(v): v for v in [*self._model.trainable_variables, *variables]}
-        members = [v for v in known.values() if is_real(v)]
+        members = [v for v in known.values() if is_watchable(v)]
         names = unique_names(path_of(v, self._model.name) for v in members)
-        watched = [(n, v) for n, v in zip(names, members, strict=True) if self._watches(n)]
-        if not watched:
-            raise PatternError(
-                f"include and exclude leave no variable; the model has: {', '.join(names)}."
-            )
+        chosen = self._select(names)
+        watched = [
+            (name, variable)
+            for name, variable, take in zip(names, members, chosen, strict=True)
+            if take
+        ]
+        self._names = [name for name, _ in watched]
+        self._regularized = [getattr(v, "regularizer", None) is not None for _, v in watched]
+        self._natives = [native(variable) for _, variable in watched]
+        self._rows = {key_of(variable): row for row, variable in enumerate(self._natives)}
+        self._chosen_in_trace = not tf.executing_eagerly()
         with tf.init_scope():
-            natives = [native(variable) for _, variable in watched]
+            self._sampler = Sampler(self._natives, self._request())
+            self._sampler.plan(*self._planned)
+
+    def _announce(self, variables: Sequence[Any], gradients: Sequence[Gradient]) -> None:
+        """Tell of the layout, once it is known which variables get a gradient."""
+        missing = {key_of(v) for v, g in zip(variables, gradients, strict=True) if g is None}
+        with tf.init_scope():
             layout = Layout(
                 tuple(
                     WatchedVariable(
                         name=name,
-                        shape=tuple(native.shape),
-                        dtype=native.dtype.name,
-                        initial_rms=rms_of(native),
-                        connected=key_of(native) not in missing,
+                        shape=tuple(variable.shape),
+                        dtype=variable.dtype.name,
+                        initial_rms=rms_of(variable),
+                        connected=key_of(variable) not in missing,
+                        regularized=regularized,
                     )
-                    for (name, _), native in zip(watched, natives, strict=True)
+                    for name, variable, regularized in zip(
+                        self._names, self._natives, self._regularized, strict=True
+                    )
                 ),
                 frozen=tuple(frozen_names(self._model)),
             )
-            self._on_layout(layout, natives)
-            self._rows = {key_of(native): row for row, native in enumerate(natives)}
-            self._sampler = Sampler(natives, self._request())
-            self._sampler.plan(*self._planned)
+            self._on_layout(layout)
+        self._announced = True
 
 
 class _Replaced:

@@ -18,6 +18,9 @@ from tbwatch.summaries import Value, first_metadata_only
 
 # A reader that follows the run is at most this far behind, and this much is lost with `kill -9`.
 FLUSH_SECONDS = 2.0
+# TensorBoard reads the metadata of a tag's first value only. It is written anew now and then, so
+# that our own reader can go on behind a damaged record.
+METADATA_EVENTS = 100
 
 _FILE_NUMBERS = itertools.count()
 
@@ -44,11 +47,15 @@ class EventWriter:
         self.path = os.path.join(directory, name)
         self._writer = tf.io.TFRecordWriter(self.path)
         self._seen: set[str] = set()
+        self._events = 0
         self._writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
         self.flush()
 
     def write(self, step: int, wall_time: float, values: Sequence[Value]) -> None:
         """Append one Event; reaches the disk within `FLUSH_SECONDS` if more events follow."""
+        if self._events % METADATA_EVENTS == 0:
+            self._seen.clear()
+        self._events += 1
         summary = Summary(value=first_metadata_only(values, self._seen))
         event = Event(step=step, wall_time=wall_time, summary=summary)
         self._writer.write(event.SerializeToString())

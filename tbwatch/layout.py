@@ -28,6 +28,7 @@ class WatchedVariable:
         dtype: storage dtype, e.g. `"float32"`.
         initial_rms: root mean square before the first watched update, or None where unknown.
         connected: False when the training step hands the optimizer no gradient (None) for it.
+        regularized: whether it has a regularizer, such as an L2 penalty.
     """
 
     name: str
@@ -35,6 +36,7 @@ class WatchedVariable:
     dtype: str = "float32"
     initial_rms: float | None = None
     connected: bool = True
+    regularized: bool = False
 
     @property
     def layer(self) -> str:
@@ -127,6 +129,7 @@ class Layout:
                     "dtype": v.dtype,
                     "initial_rms": _finite_or_none(v.initial_rms),
                     "connected": v.connected,
+                    "regularized": v.regularized,
                 }
                 for v in self.variables
             ],
@@ -148,11 +151,12 @@ class Layout:
                     dtype=str(item["dtype"]),
                     initial_rms=None if item["initial_rms"] is None else float(item["initial_rms"]),
                     connected=bool(item["connected"]),
+                    regularized=bool(item.get("regularized", False)),
                 )
                 for item in data["variables"]
             )
             return cls(variables, tuple(str(name) for name in data.get("frozen", ())))
-        except (KeyError, TypeError, AttributeError) as error:
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not a tbwatch layout: {error!r}") from error
 
 

@@ -87,15 +87,14 @@ def path_of(variable: Any, model_name: str) -> str:
     return path.removeprefix(model_name + "/")
 
 
-def is_real(variable: Any) -> bool:
-    """Whether it holds floating point numbers: others have no gradient to watch."""
-    return bool(native(variable).dtype.is_floating)
+def is_watchable(variable: Any) -> bool:
+    """Whether it has elements, and these are real floating point numbers."""
+    inner = native(variable)
+    return bool(inner.dtype.is_floating and inner.shape.num_elements())
 
 
 def rms_of(variable: tf.Variable) -> float | None:
-    """Root mean square in float64; None if it is empty or not finite."""
-    if not variable.shape.num_elements():
-        return None
+    """Root mean square in float64; None if it is not finite."""
     value = np.asarray(variable.numpy(), np.float64)
     rms = float(np.sqrt(np.mean(np.square(value))))
     return rms if np.isfinite(rms) else None

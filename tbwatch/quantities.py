@@ -75,11 +75,13 @@ def derive(table: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
     scale = _scale(columns["weight_norm"], layout)
     root_size = np.sqrt(layout.sizes)
     quantities = {name: columns[name] for name in _COPIED}
-    quantities["update_ratio"] = columns["update_norm"] / root_size / scale
-    quantities["window_change"] = columns["window_norm"] / root_size / scale
+    with np.errstate(invalid="ignore"):  # inf / inf: a ratio of two lost numbers is unknown
+        quantities["update_ratio"] = columns["update_norm"] / root_size / scale
+        quantities["window_change"] = columns["window_norm"] / root_size / scale
     # Non-zeros are counted, not zeros: a float32 holds small counts exactly, so "none" stays exact.
-    quantities["gradient_zero_fraction"] = 1.0 - columns["gradient_nonzeros"] / layout.sizes
-    quantities["update_zero_fraction"] = 1.0 - columns["update_nonzeros"] / layout.sizes
+    for of in ("gradient", "update"):
+        share = columns[f"{of}_nonzeros"] / layout.sizes
+        quantities[f"{of}_zero_fraction"] = np.maximum(1.0 - share, 0.0)
     with np.errstate(over="ignore"):  # a ratio beyond float32 is infinite, and may say so
         return {name: quantities[name].astype(np.float32) for name in NAMES}
 

@@ -42,6 +42,12 @@ class Record:
         judged: False for an update that detectors must not judge, such as one that overwrote the
             weights with their moving average.
         logs: what Keras handed to the callback, as floats.
+
+    Example:
+        >>> from tbwatch.testing import make_record
+        >>> record = make_record(step=7, update_ratio=1e-4)
+        >>> record.step, record.layout.names, record.quantity("weight_norm").tolist()
+        (7, ('dense/kernel',), [1.0])
     """
 
     step: int

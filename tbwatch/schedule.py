@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 
-# "auto" samples every update up to here, so that a run of 50 to 300 updates is seen whole ...
+# "auto" samples an update when its number is a multiple of number // DENSE_UPDATES: each of the
+# first 100, so that short runs are seen whole, then about every 2 % of the run so far ...
 DENSE_UPDATES = 50
-# ... then about every 2 % of the run so far, at most this many updates apart.
+# ... and at least every so many updates.
 WIDEST_INTERVAL = 50
 # Histograms cost more to write: updates 1, 2, 3, 4, 6, 8, 11, ... each about 1.41 times the last.
 HISTOGRAM_GROWTH = math.sqrt(2.0)
@@ -58,7 +59,7 @@ class Schedule:
     def most_within(self, updates: int) -> int:
         """The most due updates that so many consecutive updates can hold."""
         if isinstance(self.update_freq, int):
-            regular = math.ceil(updates / self.update_freq)
+            regular = updates // self.update_freq + 1
         elif self.update_freq == "auto":
             regular = sum(self.is_due(update) for update in range(1, updates + 1))
         else:

@@ -12,7 +12,8 @@ class Selection:
     """Variables by name: included, and not excluded.
 
     A pattern is a shell pattern (`*`, `?`, `[...]`) and matches the whole name of a variable
-    (`"conv1/kernel"`, `"*/bias"`) or the name of a layer that holds it (`"conv1"`, `"encoder"`).
+    (`"conv1/kernel"`, `"*/bias"`) or the name of a layer that holds it, nested ones by name or by
+    path (`"conv1"`, `"encoder"`, `"encoder/conv1"`).
 
     Args:
         include: pattern, list of patterns, or callable `name -> bool`; None takes all.
@@ -67,5 +68,7 @@ def _matches(patterns: list[str] | Callable[[str], bool], name: str) -> bool:
     if callable(patterns):
         return bool(patterns(name))
     parts = name.split("/")
-    candidates = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
+    layers = len(parts) - 1
+    spans = [(a, b) for a in range(layers) for b in range(a + 1, layers + 1)]
+    candidates = [name, *("/".join(parts[a:b]) for a, b in spans)]
     return any(fnmatch.fnmatchcase(c, pattern) for pattern in patterns for c in candidates)

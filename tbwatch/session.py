@@ -15,7 +15,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tbwatch import summaries
 from tbwatch.alerts import Alert
@@ -58,9 +57,9 @@ class Session:
         self._capture: Capture | None = None
         self._epoch = 0
         self._batches_per_epoch: int | None = None
-        self._batches_at_begin = 0
-        # The update that ends an epoch, and which epoch; None while that is not known.
-        self._epoch_end: tuple[int, int] | None = None
+        self._batches_seen = 0
+        # The updates that end an epoch, and which one.
+        self._epoch_ends: dict[int, int] = {}
         self._known_updates = self._calls = self._first_planned = 0
         self._logged_nonfinite = False
         self.problems: Counter[str] = Counter()
@@ -99,7 +98,7 @@ class Session:
         self._batches_per_epoch = params.get("steps")
         self._capture = Capture(
             self._model,
-            watches=lambda name: any(part.selection(name) for part in self._parts),
+            select=self._select,
             request=self._request,
             on_layout=self._on_layout,
             on_failure=lambda error: self._report("capture", f"sampling failed: {error!r}"),
@@ -127,13 +126,16 @@ class Session:
             histogram_slots=min(max(sum(s.most_within(steps) for s in with_histograms), 1), steps),
         )
 
-    def _on_layout(self, layout: Layout, variables: Sequence[tf.Variable]) -> None:
+    def _select(self, names: Sequence[str]) -> list[bool]:
+        """Which of the model's trainable variables any part watches."""
         for part in self._parts:
-            for pattern in part.selection.unmatched(layout.names):
-                raise PatternError(
-                    f"the pattern {pattern!r} matches no variable; watched are: "
-                    f"{', '.join(layout.names)}."
-                )
+            unmatched = part.selection.unmatched(names)
+            if unmatched or not any(map(part.selection, names)):
+                wrong = f"{unmatched[0]!r} matches" if unmatched else "include and exclude leave"
+                raise PatternError(f"{wrong} no variable; the model has: {', '.join(names)}.")
+        return [any(part.selection(name) for part in self._parts) for name in names]
+
+    def _on_layout(self, layout: Layout) -> None:
         # W at init is what it was when this model was first watched, also in a second fit.
         for variable in layout.variables:
             self._history.initial_rms.setdefault(variable.name, variable.initial_rms)
@@ -158,20 +160,22 @@ class Session:
         self._epoch = epoch
         per_update = self._capture.batches_per_update
         done = self._capture.batches_done
-        self._epoch_end = None
+        self._epoch_ends = {}
+        if self._batches_per_epoch is None and self._batches_seen:
+            # How long an epoch is shows only at its end: the first update after it stands in.
+            self._batches_per_epoch = self._batches_seen
+            self._epoch_ends[done // per_update + 1] = epoch - 1
         if self._batches_per_epoch:
-            self._epoch_end = (done + self._batches_per_epoch) // per_update, epoch
-        elif epoch:
-            # How long an epoch is shows only at its end: take the first update after it.
-            self._epoch_end = done // per_update + 1, epoch - 1
-        self._batches_at_begin = done
+            self._epoch_ends[(done + self._batches_per_epoch) // per_update] = epoch
         self._plan(done // per_update)
 
-    def end_batch(self, part: Part, logs: Mapping[str, Any] | None) -> None:
-        """A batch, or an execution of several, has been trained."""
+    def end_batch(self, part: Part, batch: int, logs: Mapping[str, Any] | None) -> None:
+        """A batch (from 0), or an execution of several that ends with it, has been trained."""
         if self._capture is None or part is not self._parts[0]:
             return
         self._calls += 1
+        # Not the optimizer's counter: Keras lets it advance when a generator has run dry.
+        self._batches_seen = batch + 1
         numbers = {k: float(v) for k, v in (logs or {}).items() if _is_number(v)}
         with self._reported("handling a sample"):
             for sample in self._collected():
@@ -186,8 +190,6 @@ class Session:
         """An epoch has ended: what was recorded of it goes to the disk."""
         if self._capture is None or part is not self._parts[0]:
             return
-        if self._batches_per_epoch is None:
-            self._batches_per_epoch = self._capture.batches_done - self._batches_at_begin
         self._flush()
 
     def _plan(self, done: int) -> None:
@@ -206,9 +208,9 @@ class Session:
                     break
                 update = following
                 mine.add(update)
-            if self._epoch_end and self._epoch_end[0] > done:
-                last, epoch = self._epoch_end
-                mine |= {last} if part.schedule.is_epoch_due(epoch) else set()
+            for last, epoch in self._epoch_ends.items():
+                if last > done and part.schedule.is_epoch_due(epoch):
+                    mine.add(last)
             due |= mine
             if part.histogram_kinds:
                 histograms |= mine
@@ -315,8 +317,7 @@ class Session:
         per_update = self._capture.batches_per_update
         if part.schedule.is_due(step, self._started_at, per_update):
             return True
-        last, epoch = self._epoch_end or (None, 0)
-        return step == last and part.schedule.is_epoch_due(epoch)
+        return step in self._epoch_ends and part.schedule.is_epoch_due(self._epoch_ends[step])
 
     @property
     def _steps_per_execution(self) -> int:

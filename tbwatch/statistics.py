@@ -168,7 +168,7 @@ def _nonzeros(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _cosine(x: tf.Tensor, y: tf.Tensor, x_norm: tf.Tensor, y_norm: tf.Tensor) -> tf.Tensor:
-    """Cosine of the angle between two tensors; NaN if one is zero or not finite."""
+    """Cosine of the angle between two tensors; NaN if one of them is all 0 or not finite."""
     # Each factor is scaled by its own norm, so that neither the product nor its sum can overflow.
     x_scale, y_scale = tf.cast(x_norm, x.dtype), tf.cast(y_norm, y.dtype)
     return tf.cast(tf.reduce_sum((x / x_scale) * (y / y_scale)), tf.float32)

@@ -22,6 +22,8 @@ from tbwatch.histogram import to_rows
 from tbwatch.quantities import QUANTITIES
 from tbwatch.record import UPDATE_VALUES, Record
 
+_MARKUP = frozenset("&<>|\\`*_[]()!#~\"'")
+
 Value: TypeAlias = Summary.Value
 
 
@@ -141,5 +143,5 @@ def _string(value: str) -> TensorProto:
 
 def _cell(content: str) -> str:
     # Names come from users: nothing in them may end the cell or become markup.
-    escaped = content.replace("&", "&amp;").replace("<", "&lt;").replace("|", "\\|")
+    escaped = "".join(f"&#{ord(c)};" if c in _MARKUP else c for c in content)
     return " ".join(escaped.split())

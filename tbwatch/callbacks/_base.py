@@ -40,7 +40,7 @@ class SharedCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras i
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._session is not None:
-            self._session.end_batch(self.members()[0], logs)
+            self._session.end_batch(self.members()[0], batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._session is not None:

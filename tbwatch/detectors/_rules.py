@@ -39,8 +39,13 @@ def only_decay_moves(record: Record) -> np.ndarray:
 
 
 def only_regularisation_pulls(record: Record) -> np.ndarray:
-    """The gradient points along the weights themselves: an L2 penalty's gradient, `[V]` bool."""
+    """The gradient points along the weights, as that of an L2 penalty does, `[V]` bool.
+
+    Only for variables that have a regularizer: the gradient of a layer whose input is constant can
+    point along its weights too.
+    """
     aligned = record.quantity("gradient_weight_cosine") > ALIGNED
+    aligned &= np.array([v.regularized for v in record.layout.variables], bool)
     return aligned & (record.quantity("gradient_norm") > 0) & _has_direction(record.layout)
 
 

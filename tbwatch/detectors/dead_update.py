@@ -86,7 +86,7 @@ class DeadUpdate:
     def reset(self) -> None:
         """Forget everything seen."""
         self._names: tuple[str, ...] | None = None
-        self._first_step = 0
+        self._first_step = self._last_step = 0
         self._rate = _rules.LearningRateWatch()
         self._loss = _rules.LossWatch()
 
@@ -102,12 +102,13 @@ class DeadUpdate:
         self._last_moved[moved] = record.step
         if record.judged and record.learning_rate != 0:
             self._count(self._diagnose(record, rate_allows), record)
+        self._last_step = record.step
         return self._findings(record)
 
     def _start(self, record: Record) -> None:
         count = len(record.layout)
         self._names = record.layout.names
-        self._first_step = record.step
+        self._first_step = self._last_step = record.step
         self._candidate = np.full(count, _NONE)  # diagnosis of the latest record
         self._since = np.zeros(count, int)  # update at which it began
         self._hits = np.zeros(count, int)  # consecutive records with it
@@ -122,21 +123,21 @@ class DeadUpdate:
         ratio = record.quantity("update_ratio")
         window = record.quantity("window_change")
         # One quiet update is no standstill if the variable moved since the sample before.
-        quiet = ~(window >= 10 * self.threshold)
-        too_large = (_rules.weight_scale(layout) > LARGE_WEIGHT_SCALE) & (
-            ratio < USUAL_UPDATE_RATIO
-        )
+        per_update = window / max(record.step - self._last_step, 1)
+        too_large = _rules.weight_scale(layout) > LARGE_WEIGHT_SCALE
+        below = {
+            limit: (ratio < limit) & ~(per_update >= 10 * limit) & rate_allows
+            for limit in (self.threshold, SLOW_UPDATE_RATIO, USUAL_UPDATE_RATIO)
+        }
         tests = {
             "not_connected": ~np.array([v.connected for v in layout.variables], bool),
             "decay_only": _rules.only_decay_moves(record),
             "zero_gradient": _rules.has_no_gradient(record),
             "regularisation_only": _rules.only_regularisation_pulls(record),
             "lost_update": _rules.loses_updates(record) & rate_allows,
-            "dead_update": (ratio < self.threshold) & quiet & rate_allows,
-            "weights_too_large": too_large & rate_allows,
-            "update_too_small": (ratio < SLOW_UPDATE_RATIO)
-            & rate_allows
-            & (not self._loss.improves),
+            "dead_update": below[self.threshold],
+            "weights_too_large": too_large & below[USUAL_UPDATE_RATIO],
+            "update_too_small": below[SLOW_UPDATE_RATIO] & (not self._loss.improves),
         }
         found = np.full(len(layout), _NONE)
         for index in reversed(range(len(DIAGNOSES))):
@@ -144,15 +145,14 @@ class DeadUpdate:
         return self._without_followers(found, layout)
 
     def _without_followers(self, found: np.ndarray, layout: Layout) -> np.ndarray:
-        """Drop what is said of biases, scales and shifts unless their whole layer is sick."""
+        """Judge biases, scales and shifts by exact tests only, and only if their layer is sick."""
         main, layer = _rules.is_main(layout), _rules.layers(layout)
         exact = np.isin(found, [DIAGNOSES.index(name) for name in _EXACT])
-        kept = found.copy()
-        for row in np.flatnonzero((found != _NONE) & ~main):
-            if found[row] == DIAGNOSES.index("not_connected"):
-                continue
+        kept = np.where(main | exact, found, _NONE)
+        for row in np.flatnonzero((kept != _NONE) & ~main):
             carriers = main & (layer == layer[row])
-            if not (found[carriers] != _NONE).all() or (not carriers.any() and not exact[row]):
+            connected = found[row] != DIAGNOSES.index("not_connected")
+            if connected and (found[carriers] == _NONE).any():
                 kept[row] = _NONE
         if self._loss.has_converged and (kept[main] != _NONE).all():
             kept[kept != DIAGNOSES.index("not_connected")] = _NONE
@@ -224,4 +224,5 @@ class DeadUpdate:
             remedy=advice.remedy.format(layer=variable.layer),
             evidence=evidence,
             samples=max(int(self._hits[row]), 1),
+            since=int(self._since[row]),
         )

@@ -1,0 +1,157 @@
+"""The command `tbwatch`: what was recorded of training runs, read without TensorFlow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import sys
+
+from tbwatch import report
+from tbwatch._version import __version__
+from tbwatch.alerts import SEVERITIES, severity_at_least
+from tbwatch.reader import ReadError, Run, find_runs, read_run
+
+_EPILOG = """\
+exit status:
+  0  done
+  1  an alert of the severity given to --fail-on, or a graver one, was raised
+  2  wrong arguments, or a log directory that cannot be read
+
+examples:
+  tbwatch alerts logs
+  tbwatch alerts logs/run1 --fail-on critical
+  tbwatch summary logs/run1
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: arguments without the name of the program; by default those of the process.
+
+    Returns:
+        The exit status: 0; 1 by `--fail-on`; 2 for a log directory that cannot be read.
+
+    Raises:
+        SystemExit: by argparse, for wrong arguments (status 2), `--help` and `--version`.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a name may hold what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
+    arguments = _parser().parse_args(argv)
+    try:
+        runs = _read(arguments.log_dir)
+    except (ReadError, OSError) as error:
+        print(f"tbwatch: error: {report.plain(error)}", file=sys.stderr)
+        return 2
+    lines, status = arguments.run(runs, arguments)
+    try:
+        print("\n".join(lines), flush=True)
+    except BrokenPipeError:  # `tbwatch ... | head`: whoever read this has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tbwatch",
+        description="Tell from recorded training runs which layers learn, which do not, and why.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"tbwatch {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    alerts = _command(
+        commands,
+        "alerts",
+        "list what the detectors found",
+        "List all alerts of the runs, oldest first: what was raised, what worsened, what cleared.",
+    )
+    alerts.add_argument(
+        "--fail-on",
+        metavar="SEVERITY",
+        choices=SEVERITIES,
+        help="exit with status 1 if an alert of this severity or a graver one was raised, even if "
+        f"it was cleared later: {', '.join(SEVERITIES)}",
+    )
+    alerts.set_defaults(run=_alerts)
+    summary = _command(
+        commands,
+        "summary",
+        "show the last state of every variable",
+        "Show the last recorded norms and ratios of every variable, and the verdict on it.",
+    )
+    summary.set_defaults(run=_summary)
+    return parser
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    summary: str,
+    description: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=description)
+    parser.add_argument(
+        "log_dir",
+        metavar="LOGDIR",
+        help="log directory of a run, or a directory above several runs",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    return parser
+
+
+def _alerts(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:
+    floor = arguments.fail_on
+    failed = floor is not None and any(
+        severity_at_least(alert.severity, floor) for alert in report.raised_alerts(runs)
+    )
+    if arguments.json:
+        return _json(report.alert_data(runs)), int(failed)
+    return report.alert_lines(runs, _width()), int(failed)
+
+
+def _summary(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:
+    lines = _json(report.summary_data(runs)) if arguments.json else report.summary_lines(runs)
+    return lines, 0
+
+
+def _width() -> int:
+    """Columns of the terminal; 0 for a pipe, where every message stays on one line."""
+    return shutil.get_terminal_size(fallback=(0, 0)).columns
+
+
+def _json(data: object) -> list[str]:
+    return [json.dumps(data, indent=2, allow_nan=False)]
+
+
+def _read(log_dir: str) -> dict[str, Run]:
+    """Read all runs, by their name below `log_dir`; tells stderr what was left out.
+
+    Raises:
+        ReadError: if no run could be read.
+    """
+    runs: dict[str, Run] = {}
+    notes: list[str] = []
+    failure: ReadError | None = None
+    paths = find_runs(log_dir)
+    for path in paths:
+        try:
+            run = read_run(path, last_only=True)
+        except ReadError as error:
+            failure = failure or error
+            notes.append(str(error))
+            continue
+        below = os.path.relpath(path, log_dir)
+        # LOGDIR itself, or the one above it if LOGDIR is the sub-run, has no name below LOGDIR.
+        nameless = below in (os.curdir, os.pardir) and len(paths) == 1
+        runs[run.name if nameless else below] = run
+        notes.extend(f"{path}: {note}" for note in run.notes)
+    if failure is not None and not runs:
+        raise failure
+    for note in notes:
+        print(f"tbwatch: note: {report.plain(note)}", file=sys.stderr)
+    return runs

@@ -1,0 +1,176 @@
+"""From one TensorBoard event to a record and a list of alerts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from tensorboard.compat.proto import types_pb2
+
+from tbwatch import format as fmt
+from tbwatch.alerts import Alert
+from tbwatch.layout import Layout
+from tbwatch.record import Record
+
+_LEFT_OUT = ""  # kind of a series whose metadata cannot be used: its values are skipped
+
+# Columns of the update series that a record takes, and how a float becomes its field.
+_FIELDS: dict[str, Callable[[float], Any]] = {
+    "epoch": lambda value: int(value) if math.isfinite(value) else 0,
+    "learning_rate": float,
+    "loss": float,
+    "loss_is_known": bool,
+    "global_gradient_norm": float,
+    "loss_scale": float,
+    "judged": bool,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Decoded:
+    """What one event holds for us.
+
+    Attributes:
+        record: its record; None if it has none.
+        alerts: its list of alerts, which is the whole list so far; None if it has none.
+        problems: what could not be read and was left out.
+    """
+
+    record: Record | None
+    alerts: list[Alert] | None
+    problems: list[str]
+
+
+class EventDecoder:
+    """Decodes the events of one file in order, and remembers what their metadata said.
+
+    TensorBoard writes metadata only into the first value of a tag in a file.
+    """
+
+    def __init__(self) -> None:
+        self._layout: Layout | None = None
+        self._kinds: dict[str, str] = {}
+        self._columns: tuple[str, ...] = ()
+        self._variables: dict[str, tuple[str, ...]] = {}
+
+    def decode(self, event: Any) -> Decoded:
+        """Decode an `event_pb2.Event`; never raises for what it holds."""
+        problems: list[str] = []
+        values = [v for v in event.summary.value if v.tag.startswith(fmt.SERIES_PREFIX)]
+        for value in values:
+            if value.HasField("metadata"):
+                try:
+                    self._learn(value.tag, value.metadata)
+                except (ValueError, OverflowError) as error:
+                    problems.append(str(error))
+        fields: dict[str, Any] | None = None
+        quantities: dict[str, np.ndarray] = {}
+        alerts: list[Alert] | None = None
+        for value in values:
+            kind = self._kind(value.tag)
+            try:
+                if kind == fmt.KIND_QUANTITY:
+                    name = value.tag.removeprefix(fmt.SERIES_PREFIX)
+                    quantities[name] = self._quantity(value.tag, value.tensor)
+                elif kind == fmt.KIND_UPDATE:
+                    fields = self._update(value.tensor)
+                elif kind == fmt.KIND_ALERTS:
+                    alerts, bad = _alerts(value.tensor)
+                    problems.extend(bad)
+                elif kind is None:
+                    problems.append("values whose metadata is lost left out")
+            except ValueError as error:
+                problems.append(str(error))
+        if self._layout is None or not (quantities or fields is not None):
+            return Decoded(None, alerts, problems)
+        record = Record(event.step, event.wall_time, self._layout, quantities, **fields or {})
+        return Decoded(record, alerts, problems)
+
+    def _learn(self, tag: str, metadata: Any) -> None:
+        """Take in the metadata of a tag; ValueError if its values cannot be used."""
+        self._kinds[tag] = _LEFT_OUT
+        plugin = metadata.plugin_data
+        if plugin.plugin_name != fmt.PLUGIN_NAME:
+            raise ValueError(f"tag {tag!r} of plugin {plugin.plugin_name!r} left out")
+        data = fmt.decode_metadata(plugin.content)
+        kind = data.get("kind")
+        if kind == fmt.KIND_UPDATE:
+            self._layout = Layout.from_json(data.get("layout") or {})
+            self._columns = _names(data, "names")
+        elif kind == fmt.KIND_QUANTITY:
+            self._variables[tag] = _names(data, "variables")
+        elif kind != fmt.KIND_ALERTS:
+            raise ValueError(f"tag {tag!r} of unknown kind {kind!r} left out")
+        self._kinds[tag] = str(kind)
+
+    def _kind(self, tag: str) -> str | None:
+        """The kind of a tag's values; None where its metadata was never seen."""
+        # A list of alerts explains itself, so it is read even if its metadata was in a damaged
+        # record: a fault that was found must not get lost.
+        return self._kinds.get(tag, fmt.KIND_ALERTS if tag == fmt.ALERTS_TAG else None)
+
+    def _quantity(self, tag: str, tensor: Any) -> np.ndarray:
+        """The values of a quantity, float32 `[V]`."""
+        if self._layout is None:
+            raise ValueError("values whose layout is lost left out")
+        if self._variables[tag] is not self._layout.names:
+            if self._variables[tag] != self._layout.names:
+                raise ValueError(f"tag {tag!r} left out: its variables are not the layout's")
+            self._variables[tag] = self._layout.names  # compare the texts only once
+        return _floats(tensor, len(self._layout))
+
+    def _update(self, tensor: Any) -> dict[str, Any]:
+        """Fields of the record; columns are found by name, unknown ones are ignored."""
+        values = _floats(tensor, len(self._columns)).tolist()
+        columns = dict(zip(self._columns, values, strict=True))
+        return {name: read(columns[name]) for name, read in _FIELDS.items() if name in columns}
+
+
+def _names(data: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    names = data.get(key)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"series metadata holds no list of texts called {key!r}")
+    return tuple(names)
+
+
+def _floats(tensor: Any, size: int) -> np.ndarray:
+    """A float32 vector of the given size; ValueError if the tensor is another."""
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    if tensor.dtype != types_pb2.DT_FLOAT or shape != [size]:
+        raise ValueError(f"values left out: not a float32 tensor of shape [{size}]")
+    content = tensor.tensor_content
+    values = np.frombuffer(content, "<f4") if len(content) % 4 == 0 else np.empty(0)
+    if not content:
+        values = np.array(tensor.float_val)
+    if len(values) > size or (size and not len(values)) or (content and len(values) < size):
+        raise ValueError(f"values left out: they do not fill a tensor of shape [{size}]")
+    # `float_val` may leave out trailing values that repeat its last one.
+    return np.concatenate([values, values[-1:].repeat(size - len(values))]).astype(np.float32)
+
+
+def _alerts(tensor: Any) -> tuple[list[Alert], list[str]]:
+    """The alerts of a list, and what is wrong with others; ValueError if it is no list."""
+    if tensor.dtype != types_pb2.DT_STRING or len(tensor.string_val) != 1:
+        raise ValueError("list of alerts left out: not a string tensor")
+    try:
+        items = json.loads(tensor.string_val[0].decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError("list of alerts left out: not JSON") from error
+    if not isinstance(items, list):
+        raise ValueError("list of alerts left out: not a list")
+    alerts, problems = [], []
+    for item in items:
+        try:
+            alert = Alert.from_json(item)
+        except ValueError as error:
+            problems.append(f"alert left out: {error}")
+            continue
+        if math.isfinite(alert.wall_time):
+            alerts.append(alert)
+        else:
+            problems.append("alert left out: its wall_time is not finite")
+    return alerts, problems

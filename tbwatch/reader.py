@@ -1,0 +1,247 @@
+"""Read runs back from event files: the same records and alerts that the training process had.
+
+Imports neither TensorFlow nor Keras. Only local files are read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tensorboard.compat.proto import event_pb2
+
+from tbwatch.alerts import Alert
+from tbwatch.decoding import Decoded, EventDecoder
+from tbwatch.format import FILE_SUFFIX, SUBRUN
+from tbwatch.framing import read_frames
+from tbwatch.record import Record
+
+_MOST_NOTES = 20  # different ones for a file; a file of garbage may hold one per record
+
+
+class ReadError(ValueError):
+    """A log directory that does not exist, is a file, or holds no records."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """What the event files of one run hold.
+
+    Attributes:
+        name: name of the run's directory.
+        path: the run's directory: the `log_dir` that the run was given.
+        records: the records by growing step; at most two of them with `last_only`.
+        alerts: every alert, oldest first.
+        holding: variable -> the alert about it that was not cleared by the end of the last file.
+            Each `fit` opens a file and judges afresh, so what an earlier one found is history.
+        notes: a sentence for each kind of thing that could not be read and was left out.
+        steps: the steps of all records, also of those that `last_only` left out.
+    """
+
+    name: str
+    path: Path
+    records: list[Record]
+    alerts: list[Alert]
+    holding: dict[str, Alert]
+    notes: list[str]
+    steps: list[int]
+
+
+def find_runs(log_dir: str | os.PathLike[str]) -> list[Path]:
+    """Find the runs that tbwatch recorded in a directory or below it.
+
+    Args:
+        log_dir: a run's log directory, a directory above several, or the `tbwatch` directory
+            inside one. Symbolic links are followed.
+
+    Returns:
+        The log directories of the runs, `run2` before `run10`.
+
+    Raises:
+        ReadError: if it does not exist, is a file, or has no run in it.
+
+    Example:
+        >>> find_runs("logs")  # doctest: +SKIP
+        [PosixPath('logs/run1'), PosixPath('logs/run2')]
+    """
+    top = _directory(log_dir)
+    found: set[Path] = set()
+    seen: set[str] = set()
+    for folder, children, names in os.walk(top, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a directory above itself would lead round for ever
+            children.clear()
+        elif any(_is_record_file(name) for name in names):
+            found.add(_run_directory(Path(folder)))
+        seen.add(real)
+    if not found:
+        raise ReadError(_no_records(top))
+    return sorted(found, key=lambda path: [_natural(part) for part in path.parts])
+
+
+def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
+    """Read the event files of one run, in the order in which they were created.
+
+    A record evicts the run's earlier records at its own step and later ones, and the alerts that
+    earlier files hold for those steps: a restarted run replaces what it repeats, as in TensorBoard.
+
+    Args:
+        path: the run's log directory, or the `tbwatch` directory inside it.
+        last_only: keep only the last record, and the last one with quantities where that is
+            another. By default all are kept, about 50 bytes per variable and record.
+
+    Raises:
+        ReadError: if it does not exist, is a file, or nothing in it can be read.
+
+    Example:
+        >>> run = read_run("logs/run1")  # doctest: +SKIP
+        >>> run.records[-1].quantity("update_ratio")  # doctest: +SKIP
+        array([0.0021, 0.0018], dtype=float32)
+    """
+    path = _run_directory(_directory(path))
+    records: list[Record] = []
+    steps: list[int] = []
+    alerts: list[Alert] = []
+    holding: dict[str, Alert] = {}
+    notes: list[str] = []
+    for file in _record_files(path):
+        file_notes = _Notes()
+        own: list[Alert] | None = None
+        for decoded in _read_file(file, file_notes):
+            record = decoded.record
+            if record is not None:
+                if steps and record.step <= steps[-1]:
+                    _evict(record.step, steps, records)
+                    alerts = [alert for alert in alerts if alert.step < record.step]
+                if last_only:
+                    records = [] if record.quantities else [r for r in records if r.quantities]
+                records.append(record)
+                steps.append(record.step)
+            # Each list of alerts holds all that its file knows; before the first one that is none.
+            own = decoded.alerts if decoded.alerts is not None else own or []
+        if own is not None:
+            alerts = _joined(alerts, own)
+            holding = _holding(own)
+        notes.extend(f"{file.name}: {note}" for note in file_notes.sentences())
+    if not steps and not alerts:
+        raise ReadError("; ".join([_no_records(path), *notes]))
+    name = os.path.basename(os.path.abspath(path))
+    return Run(name, path, records, alerts, holding, notes, steps)
+
+
+def _evict(step: int, steps: list[int], records: list[Record]) -> None:
+    while steps and steps[-1] >= step:
+        steps.pop()
+    while records and records[-1].step >= step:
+        records.pop()
+
+
+def _joined(earlier: list[Alert], own: list[Alert]) -> list[Alert]:
+    """Alerts of earlier files, then a file's own list, which may repeat some of them."""
+
+    def key(alert: Alert) -> tuple[Any, ...]:
+        return (alert.step, alert.state, alert.rule, alert.diagnosis, alert.variables)
+
+    known = {key(alert) for alert in own}
+    return [alert for alert in earlier if key(alert) not in known] + own
+
+
+def _holding(alerts: list[Alert]) -> dict[str, Alert]:
+    holding: dict[str, Alert] = {}
+    for alert in alerts:
+        for name in alert.variables:
+            if alert.state != "cleared":
+                holding[name] = alert
+            elif name in holding and holding[name].diagnosis == alert.diagnosis:
+                del holding[name]
+    return holding
+
+
+def _read_file(file: Path, notes: _Notes) -> Iterator[Decoded]:
+    """What the undamaged events hold for us; only one of them is in memory at a time."""
+    decoder = EventDecoder()
+    try:
+        with file.open("rb") as stream:
+            for frame in read_frames(stream, os.fstat(stream.fileno()).st_size):
+                if frame.payload is None:
+                    notes.add(frame.damage, frame.offset)
+                    continue
+                try:
+                    event = event_pb2.Event.FromString(frame.payload)
+                except DecodeError:
+                    notes.add("record left out: not a TensorBoard event", frame.offset)
+                    continue
+                decoded = decoder.decode(event)
+                for problem in decoded.problems:
+                    notes.add(problem, frame.offset)
+                if decoded.record is not None or decoded.alerts is not None:
+                    yield decoded
+    except OSError as error:
+        notes.add(f"cannot be read: {error.strerror or error}", 0)
+
+
+class _Notes:
+    """What was left out of one file; equal messages are counted instead of repeated."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def add(self, message: str, offset: int) -> None:
+        if message not in self._seen and len(self._seen) >= _MOST_NOTES:
+            message = "further problems"
+        first, count = self._seen.get(message, (offset, 0))
+        self._seen[message] = (first, count + 1)
+
+    def sentences(self) -> list[str]:
+        return [
+            f"{message} (at byte {first})"
+            if count == 1
+            else f"{message} ({count} times, first at byte {first})"
+            for message, (first, count) in self._seen.items()
+        ]
+
+
+def _directory(path: str | os.PathLike[str]) -> Path:
+    path = Path(path)
+    if path.is_dir():
+        return path
+    problem = "is a file" if path.exists() else "does not exist"
+    raise ReadError(f"{path} {problem}: give the local log directory of a run or one above it")
+
+
+def _no_records(path: Path) -> str:
+    return f"{path} holds no tbwatch records: give the log directory of a run or one above it"
+
+
+def _is_record_file(name: str) -> bool:
+    return "tfevents" in name and name.endswith(FILE_SUFFIX)
+
+
+def _holds_record_files(folder: Path) -> bool:
+    return folder.is_dir() and any(_is_record_file(name) for name in os.listdir(folder))
+
+
+def _run_directory(path: Path) -> Path:
+    """The run of a directory that may be the run's `tbwatch` directory, where the files are."""
+    full = Path(os.path.abspath(path))
+    if full.name != SUBRUN or not _holds_record_files(path):
+        return path
+    return path.parent if path.name == SUBRUN else full.parent
+
+
+def _record_files(run: Path) -> list[Path]:
+    """The files in the order of creation, which their names tell: `*.tfevents.<seconds>.*`."""
+    folder = run / SUBRUN if _holds_record_files(run / SUBRUN) else run
+    files = [file for file in folder.iterdir() if _is_record_file(file.name) and file.is_file()]
+    return sorted(files, key=lambda file: _natural(file.name[file.name.index("tfevents") :]))
+
+
+def _natural(text: str) -> list[str | int]:
+    """A sort key that puts `run2` before `run10`: texts and numbers in turn."""
+    parts = re.split("([0-9]+)", text)
+    return [int(part) if index % 2 else part for index, part in enumerate(parts)]

@@ -1,0 +1,72 @@
+"""The non-finite detector: at which updates it fires, and what it names."""
+
+import math
+
+import pytest
+
+from tbwatch.detectors import NonFinite
+from tbwatch.testing import make_layout, make_record, run
+
+LAYOUT = make_layout("a/kernel", "b/kernel", "c/kernel")
+
+
+def _events(records, detector=None):
+    alerts = run(detector or NonFinite(), records)
+    return [(a.step, a.state, a.variables) for a in alerts]
+
+
+def _series(bad=(), last=40, **values):
+    return [make_record(s, LAYOUT, **(values if s in bad else {})) for s in range(1, last + 1)]
+
+
+@pytest.mark.parametrize("field", ["gradient_nonfinite", "weight_nonfinite", "update_nonfinite"])
+def test_fires_at_the_first_record_and_names_forward_order(field):
+    """No patience for NaN; the alert names the first variable in forward order, then the others."""
+    values = {field: [0, 2, 5]}
+    assert _events(_series(range(7, 41), **values)) == [(7, "raised", ("b/kernel", "c/kernel"))]
+
+
+def test_the_loss_alone():
+    """A loss that is NaN while every gradient is finite is named as such."""
+    assert _events(_series(range(9, 41), loss=math.nan)) == [(9, "raised", ("loss",))]
+    assert _events(_series(range(9, 41), loss=math.inf)) == [(9, "raised", ("loss",))]
+    assert _events(_series(range(1, 41), loss=math.nan, loss_is_known=False)) == []
+
+
+def test_clears_after_three_clean_records():
+    """One bad record, then clean ones: cleared at the third."""
+    assert _events(_series([7], gradient_nonfinite=[0, 1, 0])) == [
+        (7, "raised", ("b/kernel",)),
+        (10, "cleared", ("b/kernel",)),
+    ]
+    assert _events(_series([7], gradient_nonfinite=1), NonFinite(patience=5))[-1][0] == 12
+
+
+def test_evidence():
+    """Counts by tensor, and the last update at which all was finite with its gradient norm."""
+    records = _series([7], gradient_nonfinite=[0, 3, 0], weight_nonfinite=[0, 1, 0])
+    records[5] = make_record(6, LAYOUT, global_gradient_norm=12.5)
+    alert = run(NonFinite(), records)[0]
+    assert alert.severity == "critical"
+    assert alert.value == 4
+    assert alert.evidence == {
+        "nonfinite_gradient": 3.0,
+        "nonfinite_weights": 1.0,
+        "last_finite_update": 6.0,
+        "last_finite_gradient_norm": 12.5,
+    }
+    assert "3 in the gradient, 1 in the weights of 4096 elements" in alert.message
+
+
+def test_silent_on_healthy_and_on_missing_numbers():
+    """10 000 healthy records, records of NaN counts, records without quantities."""
+    assert _events(_series(last=10_000)) == []
+    assert _events(_series(range(1, 41), gradient_nonfinite=math.nan)) == []
+    assert _events([make_record(s, LAYOUT, quantities={}) for s in range(1, 50)]) == []
+
+
+@pytest.mark.parametrize("patience", [0, -1, 1.5, True, "3"])
+def test_bad_arguments(patience):
+    """One sentence: what was given, what is allowed."""
+    with pytest.raises(ValueError, match="patience must be an int of at least 1; got"):
+        NonFinite(patience=patience)

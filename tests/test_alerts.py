@@ -1,0 +1,298 @@
+"""From findings that hold to alerts that say what changed."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from tbwatch.alerts import Alert, AlertBook, Finding, severity_at_least
+from tbwatch.testing import make_layout, make_record
+
+HOSTILE = 'a|b\n"\\</script>\x00\u2028\ud800é'
+LAYOUT = make_layout("a/kernel", "b/kernel", "c/kernel")
+
+
+def finding(variable: str = "a/kernel", **fields) -> Finding:
+    """A finding of which the test names what matters."""
+    defaults = {
+        "rule": "dead_update",
+        "diagnosis": "zero_gradient",
+        "severity": "warning",
+        "message": f"{variable} is still.",
+        "value": 0.5,
+        "threshold": 1e-7,
+        "remedy": "Wake it.",
+    }
+    return Finding(variable=variable, **{**defaults, **fields})
+
+
+def make_alert(**fields) -> Alert:
+    """An alert of which the test names what matters."""
+    defaults = {
+        "rule": "dead_update",
+        "diagnosis": "zero_gradient",
+        "severity": "warning",
+        "state": "raised",
+        "variables": ("net/a/kernel", "b/kernel"),
+        "message": "It is still.",
+        "value": 0.5,
+        "threshold": 1e-7,
+        "remedy": "Wake it.",
+        "step": 30,
+        "epoch": 2,
+        "first_seen": 10,
+        "last_seen": 30,
+        "wall_time": 1.5e9,
+        "samples": 3,
+    }
+    return Alert(**{**defaults, **fields})
+
+
+def told(book: AlertBook, step: int, *findings: Finding) -> list[tuple[str, str, tuple[str, ...]]]:
+    """State, diagnosis and variables of the new alerts of a record."""
+    new = book.update(make_record(step, LAYOUT, epoch=step // 10), list(findings))
+    return [(alert.state, alert.diagnosis, alert.variables) for alert in new]
+
+
+A = ("a/kernel",)
+
+
+def test_a_level_is_told_once() -> None:
+    """A finding that holds for 10000 records makes one alert, whatever its numbers do."""
+    book = AlertBook()
+    for step in range(1, 10_001):
+        book.update(make_record(step, LAYOUT), [finding(value=float(step), message=f"{step}")])
+    assert [(alert.step, alert.state) for alert in book.alerts] == [(1, "raised")]
+    assert [(f.variable, f.value) for f in book.active] == [("a/kernel", 10_000.0)]
+
+
+def test_the_end_is_told_once() -> None:
+    """What no longer holds is cleared, with its last numbers and its time; then it may return."""
+    book = AlertBook()
+    told(book, 3, finding(value=1.0))
+    told(book, 5, finding(value=2.0, evidence={"share": 0.25}))
+    assert told(book, 8) == [("cleared", "zero_gradient", A)]
+    cleared = book.alerts[-1]
+    assert (cleared.step, cleared.first_seen, cleared.last_seen) == (8, 3, 5)
+    assert (cleared.value, cleared.evidence) == (2.0, {"share": 0.25})
+    assert book.active == []
+    assert told(book, 9) == []
+    assert told(book, 10, finding()) == [("raised", "zero_gradient", A)]
+    assert book.alerts[-1].first_seen == 10
+    assert [alert.step for alert in book.alerts] == [3, 8, 10]
+
+
+def test_first_seen_counts_the_records_behind_the_verdict() -> None:
+    """A detector that waited for its third record has seen it since the first of them."""
+    book = AlertBook()
+    told(book, 4)
+    told(book, 6)
+    told(book, 9, finding(samples=3, since=4))
+    assert (book.alerts[0].step, book.alerts[0].first_seen) == (9, 4)
+
+
+def test_worse_is_told_better_is_not() -> None:
+    """A higher severity worsens the alert, which keeps the time since when it holds."""
+    book = AlertBook()
+    told(book, 1, finding(severity="info"))
+    assert told(book, 2, finding(severity="critical")) == [("worsened", "zero_gradient", A)]
+    worsened = book.alerts[-1]
+    assert (worsened.severity, worsened.first_seen, worsened.last_seen) == ("critical", 1, 2)
+    assert told(book, 3, finding(severity="critical")) == []
+    assert told(book, 4, finding(severity="warning")) == []
+
+
+def test_another_diagnosis_is_raised_anew() -> None:
+    """The cause changed: one new alert, counted from now, and nothing is cleared."""
+    book = AlertBook()
+    told(book, 1, finding(severity="critical"))
+    later = told(book, 2, finding(diagnosis="dead_update", severity="info"))
+    assert later == [("raised", "dead_update", A)]
+    assert book.alerts[-1].first_seen == 2
+    assert told(book, 3) == [("cleared", "dead_update", A)]
+
+
+def test_the_first_finding_has_the_word() -> None:
+    """One diagnosis per variable: later ones in the list are dropped, and come up if it goes."""
+    book = AlertBook()
+    nan, dead = finding(rule="nonfinite", diagnosis="nan"), finding()
+    assert told(book, 1, nan, dead) == [("raised", "nan", A)]
+    assert told(book, 2, nan, dead) == []
+    assert told(book, 3, dead) == [("raised", "zero_gradient", A)]
+
+
+def test_variables_that_change_together_share_an_alert() -> None:
+    """In forward order, with the numbers of the first; other reasons make alerts of their own."""
+    book = AlertBook()
+    together = [finding(name, value=float(ord(name[0]))) for name in ("c/kernel", "a/kernel")]
+    assert told(book, 1, *together, finding("b/kernel", severity="critical")) == [
+        ("raised", "zero_gradient", ("a/kernel", "c/kernel")),
+        ("raised", "zero_gradient", ("b/kernel",)),
+    ]
+    first = book.alerts[0]
+    assert (first.value, first.message) == (97.0, "a/kernel is still.")
+    assert told(book, 2, finding("c/kernel")) == [
+        ("cleared", "zero_gradient", ("a/kernel",)),
+        ("cleared", "zero_gradient", ("b/kernel",)),
+    ]
+
+
+@pytest.mark.parametrize("change", ["rule", "diagnosis", "severity"])
+def test_each_reason_keeps_alerts_apart(change: str) -> None:
+    """Same record, other rule, diagnosis or severity: two alerts."""
+    other = {"rule": "nonfinite", "diagnosis": "nan", "severity": "info"}[change]
+    findings = finding("a/kernel"), finding("b/kernel", **{change: other})
+    assert [names for _, _, names in told(AlertBook(), 1, *findings)] == [A, ("b/kernel",)]
+
+
+def test_a_group_spans_the_times_of_its_variables() -> None:
+    """Cleared together: since the first was seen, until the last was."""
+    book = AlertBook()
+    told(book, 1, finding("b/kernel"))
+    told(book, 4, finding("b/kernel"), finding("a/kernel"))
+    assert told(book, 6) == [("cleared", "zero_gradient", ("a/kernel", "b/kernel"))]
+    assert (book.alerts[-1].first_seen, book.alerts[-1].last_seen) == (1, 4)
+
+
+def test_the_loss_comes_before_all_variables() -> None:
+    """A finding on the loss has no row in the layout, and leads."""
+    alerts = told(AlertBook(), 1, finding("a/kernel"), finding("loss"))
+    assert alerts == [("raised", "zero_gradient", ("loss", "a/kernel"))]
+
+
+def test_an_alert_says_all_that_finding_and_record_know() -> None:
+    """Every field arrives; a later change of the evidence does not."""
+    evidence = {"share": 0.5, "cause": "relu"}
+    book = AlertBook()
+    (alert,) = book.update(
+        make_record(25, LAYOUT, epoch=2, wall_time=12.5),
+        [finding(evidence=evidence, samples=3, severity="critical")],
+    )
+    evidence["share"] = 9.0
+    assert alert == Alert(
+        rule="dead_update",
+        diagnosis="zero_gradient",
+        severity="critical",
+        state="raised",
+        variables=A,
+        message="a/kernel is still.",
+        value=0.5,
+        threshold=1e-7,
+        remedy="Wake it.",
+        step=25,
+        epoch=2,
+        first_seen=25,
+        last_seen=25,
+        wall_time=12.5,
+        samples=3,
+        evidence={"share": 0.5, "cause": "relu"},
+    )
+
+
+def test_severities_are_ordered() -> None:
+    """Critical is graver than a warning, and that than an info."""
+    ladder = ["info", "warning", "critical"]
+    table = [[severity_at_least(severity, floor) for floor in ladder] for severity in ladder]
+    assert table == np.tril(np.ones((3, 3), bool)).tolist()
+
+
+def test_names_and_link() -> None:
+    """The first variable and its layer speak for the alert; the anchor is the diagnosis."""
+    alert = make_alert()
+    assert (alert.variable, alert.layer) == ("net/a/kernel", "net/a")
+    assert alert.link == "docs/alerts.md#zero-gradient"
+    assert make_alert(variables=("loss",)).layer == "loss"
+
+
+@pytest.mark.parametrize(
+    ("fields", "line"),
+    [
+        (
+            {},
+            "WARNING zero_gradient (raised) at update 30: net/a/kernel (and b/kernel): "
+            "It is still. Wake it.",
+        ),
+        (
+            {"variables": A, "state": "worsened", "severity": "critical"},
+            "CRITICAL zero_gradient (worsened) at update 30: a/kernel: It is still. Wake it.",
+        ),
+        (
+            {"variables": tuple("abcdefg"), "state": "cleared"},
+            "WARNING zero_gradient (cleared) at update 30: a (and b, c, d, e and 2 more) is no "
+            "longer affected.",
+        ),
+    ],
+)
+def test_an_alert_reads_as_one_line(fields: dict, line: str) -> None:
+    """Head, names, then message and remedy, or the end of it."""
+    assert str(make_alert(**fields)) == line
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, -0.0, 5e-324, 1e308, 3])
+def test_json_round_trip(value: float) -> None:
+    """Through JSON text, which has no NaN, every number and every string comes back."""
+    alert = make_alert(
+        value=value,
+        threshold=np.float64(value),
+        variables=(HOSTILE, "b"),
+        message=HOSTILE,
+        remedy=HOSTILE,
+        evidence={HOSTILE: value, "cause": HOSTILE, "": ""},
+    )
+    back = Alert.from_json(json.loads(json.dumps(alert.to_json(), allow_nan=False)))
+    assert repr(float(value)) == repr(back.value) == repr(back.threshold)
+    assert repr(float(value)) == repr(back.evidence[HOSTILE])
+    same = {"value": 0.0, "threshold": 0.0}
+    texts = {"cause": HOSTILE, "": ""}
+    assert {k: v for k, v in back.evidence.items() if k != HOSTILE} == texts
+    assert make_alert(
+        variables=(HOSTILE, "b"), message=HOSTILE, remedy=HOSTILE, evidence=back.evidence, **same
+    ) == Alert(**{**vars(back), **same})
+
+
+def test_unknown_keys_are_ignored() -> None:
+    """A later version may say more."""
+    alert = make_alert()
+    assert Alert.from_json({**alert.to_json(), "colour": "red"}) == alert
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"severity": "fatal"},
+        {"state": "lowered"},
+        {"variables": []},
+        {"variables": 3},
+        {"value": "much"},
+        {"value": None},
+        {"step": "x"},
+        {"step": math.inf},
+        {"samples": None},
+        {"wall_time": 10**400},
+        {"evidence": 3},
+        {"evidence": {"a": None}},
+    ],
+)
+def test_other_data_is_refused(change: dict) -> None:
+    """One wrong field is enough for a ValueError that says so."""
+    with pytest.raises(ValueError, match="not a tbwatch alert"):
+        Alert.from_json({**make_alert().to_json(), **change})
+
+
+@pytest.mark.parametrize("name", sorted(make_alert().to_json()))
+def test_every_field_is_needed(name: str) -> None:
+    """A missing field is not guessed."""
+    data = make_alert().to_json()
+    del data[name]
+    with pytest.raises(ValueError, match=f"not a tbwatch alert.*{name}"):
+        Alert.from_json(data)
+
+
+@pytest.mark.parametrize("data", [None, [], "alert", 3])
+def test_other_types_are_refused(data: object) -> None:
+    """What is no object at all is no alert."""
+    with pytest.raises(ValueError, match="not a tbwatch alert"):
+        Alert.from_json(data)  # type: ignore[arg-type]

@@ -1,0 +1,241 @@
+"""Statistics inside the training step, held against NumPy in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tbwatch import statistics
+from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS
+
+MODES: dict[str, Callable] = {
+    "eager": lambda function: function,
+    "graph": tf.function,
+    "xla": lambda function: tf.function(function, jit_compile=True),
+}
+
+Arrays = dict[str, np.ndarray]
+Table = dict[str, dict[str, float]]
+
+
+def noise(seed: int, size: int, scale: float = 1.0, dtype: str = "float32") -> np.ndarray:
+    """Normal numbers of a scale, a fifth of them zero."""
+    rng = np.random.default_rng(seed)
+    return (rng.normal(size=size) * (rng.random(size) > 0.2) * scale).astype(dtype)
+
+
+def spoilt(array: np.ndarray, *values: float) -> np.ndarray:
+    """The array with its first elements replaced."""
+    return np.concatenate([np.array(values, array.dtype), array[len(values) :]])
+
+
+PLAIN: Arrays = {
+    "one": np.array([-3.0], np.float32),
+    "long": noise(2, 300_001),
+    "double": noise(3, 500, 1e-6, "float64"),
+}
+HARD: Arrays = {
+    "huge": noise(4, 1000, 1e19),
+    "largest": np.full(2, 2e38, np.float32),
+    "tiny": noise(5, 1000, 1e-25),
+    "wide": np.array([1e-20, 1e20, 1.0], np.float32),
+    "nan and inf": spoilt(noise(7, 100), np.nan, np.inf, -np.inf, np.nan),
+    "inf": spoilt(noise(8, 100), -np.inf),
+    "only nan": np.full(3, np.nan, np.float32),
+    "empty": np.zeros(0, np.float32),
+    "zero": np.array([0.0, -0.0, 0.0], np.float32),
+    "huge double": noise(9, 100, 1e30, "float64"),
+    "tiny double": noise(10, 100, 1e-30, "float64"),
+}
+
+
+def weights_for(array: np.ndarray) -> np.ndarray:
+    """Weights of the same form, so that each gradient meets an ordinary variable."""
+    return np.random.default_rng(array.size).normal(size=array.size).astype(array.dtype)
+
+
+def norm(array: np.ndarray) -> float:
+    """L2 norm in extended range: float64 scaled by the largest element."""
+    array = array.astype(np.float64)
+    peak = np.max(np.abs(array), initial=0.0)
+    if peak == 0 or not np.isfinite(peak):
+        return peak
+    return float(np.sqrt(np.sum((array / peak) ** 2)) * peak)
+
+
+def cosine(x: np.ndarray, y: np.ndarray) -> float:
+    """Cosine in float64; NaN where a direction is missing, 0 where there are no elements."""
+    if not x.size:
+        return 0.0
+    norms = norm(x), norm(y)
+    if not all(0 < n < np.inf for n in norms):
+        return np.nan
+    return float(np.sum((x.astype(np.float64) / norms[0]) * (y.astype(np.float64) / norms[1])))
+
+
+def near(expected: float) -> object:
+    """Equal to 1e-6 of the value, however small; NaN equals NaN."""
+    return pytest.approx(expected, rel=1e-6, abs=0, nan_ok=True)
+
+
+def nonfinite(array: np.ndarray) -> int:
+    """Number of NaN and infinite elements."""
+    return int(np.sum(~np.isfinite(array)))
+
+
+def named(rows: tf.Tensor, cases: Arrays, columns: tuple[str, ...]) -> Table:
+    """Case -> column -> number."""
+    lines = zip(cases, rows.numpy(), strict=True)
+    return {name: dict(zip(columns, line, strict=True)) for name, line in lines}
+
+
+def before(mode: str, cases: Arrays) -> Table:
+    """Statistics before an update of which the cases are the gradients."""
+    gradients = [tf.constant(array) for array in cases.values()]
+    weights = [tf.constant(weights_for(array)) for array in cases.values()]
+    previous = [weight - tf.constant(0.5, weight.dtype) for weight in weights]
+    step = MODES[mode](lambda *inputs: tf.stack(statistics.before_rows(*inputs)))
+    return named(step(weights, previous, gradients), cases, BEFORE_COLUMNS)
+
+
+def after(mode: str, cases: Arrays) -> Table:
+    """Statistics after an update by which the weights became the cases, from `weights_for`."""
+    new = [tf.constant(array) for array in cases.values()]
+    old = [tf.constant(weights_for(array)) for array in cases.values()]
+    norms = [tf.constant(norm(weights_for(array)), tf.float32) for array in cases.values()]
+    step = MODES[mode](lambda *inputs: tf.stack(statistics.after_rows(*inputs)))
+    return named(step(old, new, norms), cases, AFTER_COLUMNS)
+
+
+@pytest.fixture(scope="module", params=MODES)
+def mode(request: pytest.FixtureRequest) -> str:
+    """How the function runs: eagerly, as a graph, or compiled by XLA."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def rows_before(mode: str) -> Table:
+    """`before` of all cases; ordinary and hard ones apart, as one hard one changes the way."""
+    return before(mode, PLAIN) | before(mode, HARD)
+
+
+@pytest.fixture(scope="module")
+def rows_after(mode: str) -> Table:
+    """The same for `after`."""
+    return after(mode, PLAIN) | after(mode, HARD)
+
+
+CASES = PLAIN | HARD
+each_case = pytest.mark.parametrize("name", CASES)
+
+
+@each_case
+def test_gradient_statistics(rows_before: Table, name: str) -> None:
+    """Norm to 1e-6, exact counts, and the cosine with the weights."""
+    gradient, row = CASES[name], rows_before[name]
+    expected = cosine(gradient, weights_for(gradient))
+    assert row["gradient_norm"] == near(norm(gradient))
+    assert row["gradient_weight_cosine"] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+    assert row["gradient_nonfinite"] == nonfinite(gradient)
+    assert row["gradient_nonzeros"] == np.count_nonzero(gradient)
+
+
+@each_case
+def test_weight_statistics(rows_before: Table, name: str) -> None:
+    """Norms of the weights and of their change since the sample before, beside any gradient."""
+    weights, row = weights_for(CASES[name]), rows_before[name]
+    assert row["weight_norm"] == near(norm(weights))
+    window = weights - (weights - weights.dtype.type(0.5))
+    assert row["window_norm"] == near(norm(window))
+    assert row["weight_nonfinite"] == 0
+
+
+@each_case
+def test_update_statistics(rows_after: Table, name: str) -> None:
+    """Norm, counts and direction of W after - W before."""
+    old, row = weights_for(CASES[name]), rows_after[name]
+    change = CASES[name] - old
+    assert row["update_norm"] == near(norm(change))
+    assert row["decay_cosine"] == pytest.approx(cosine(change, -old), abs=1e-6, nan_ok=True)
+    assert row["update_nonfinite"] == nonfinite(change)
+    assert row["update_nonzeros"] == np.count_nonzero(change)
+
+
+@each_case
+def test_each_case_alone(name: str) -> None:
+    """The careful way is taken whenever one tensor needs it, without other hard ones beside it."""
+    array = CASES[name]
+    weights = [tf.constant(weights_for(array))]
+    rows = tf.stack(statistics.before_rows(weights, [None], [tf.constant(array)]))
+    row = named(rows, {name: array}, BEFORE_COLUMNS)[name]
+    assert row["gradient_norm"] == near(norm(array))
+    assert row["gradient_nonfinite"] == nonfinite(array)
+    assert row["weight_norm"] == near(norm(weights_for(array)))
+
+
+def test_what_is_missing_is_nan(mode: str) -> None:
+    """Without a gradient or a snapshot their columns are NaN, and only those."""
+    weights = [tf.constant([3.0, 4.0]), tf.constant([6.0, 8.0])]
+
+    def step(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
+        return tf.stack(statistics.before_rows([first, second], [None, second], [first, None]))
+
+    rows = MODES[mode](step)(*weights)
+    table = named(rows, {"no snapshot": weights, "no gradient": weights}, BEFORE_COLUMNS)
+    missing = {name: {k for k, v in row.items() if np.isnan(v)} for name, row in table.items()}
+    gradient = {"gradient_norm", "gradient_weight_cosine", "gradient_nonzeros"}
+    assert missing == {
+        "no snapshot": {"window_norm"},
+        "no gradient": gradient | {"gradient_nonfinite"},
+    }
+    assert [row["weight_norm"] for row in table.values()] == [5, 10]
+
+
+def test_nothing_to_watch() -> None:
+    """No variables make no rows and no norms."""
+    assert statistics.before_rows([], [], []) == []
+    assert statistics.after_rows([], [], []) == []
+    assert statistics.norms_only([]) == []
+
+
+@pytest.mark.parametrize(("toward", "expected"), [(0.9, 1.0), (1.1, -1.0)])
+def test_decay_cosine_tells_decay_from_growth(toward: float, expected: float) -> None:
+    """Weights that shrink as a whole have cosine 1, those that grow -1."""
+    weights = noise(12, 100)
+    old, new = tf.constant(weights), tf.constant(weights * np.float32(toward))
+    (row,) = statistics.after_rows([old], [new], [tf.norm(old)])
+    decay_cosine = dict(zip(AFTER_COLUMNS, row.numpy(), strict=True))["decay_cosine"]
+    assert decay_cosine == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "norms",
+    [[3.0, 4.0], [1e38, 1e38, 1e38], [1e-30, 1e-30], [0.0, 0.0], [0.0, 2.0], [5.0]],
+)
+def test_global_norm(mode: str, norms: list[float]) -> None:
+    """Root of the sum of squares, of norms that cannot be squared in float32 too."""
+    got = MODES[mode](lambda *values: statistics.global_norm(values))(*map(tf.constant, norms))
+    assert got.dtype == tf.float32
+    assert got.numpy() == near(norm(np.array(norms)))
+
+
+def test_global_norm_of_what_is_not_finite() -> None:
+    """NaN wins, then infinity; without any norm it is NaN."""
+    assert np.isnan(statistics.global_norm([]))
+    for norms, expected in [([1, np.nan, 2], np.nan), ([1, np.inf], np.inf)]:
+        got = statistics.global_norm([tf.constant(n, tf.float32) for n in norms])
+        np.testing.assert_array_equal(got, np.float32(expected))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_half_precision_is_cast_up(dtype: str) -> None:
+    """Sums are done in float32, in float64 for float64, over all axes at once."""
+    wide = tf.float64 if dtype == "float64" else tf.float32
+    assert statistics.compute_dtype(tf.as_dtype(dtype)) == wide
+    tensor = statistics.flat(tf.constant([[300.0, 400.0]], dtype), wide)
+    assert (tensor.shape, tensor.dtype) == ([2], wide)
+    (got,) = statistics.norms_only([tensor])
+    assert (got.dtype, got.numpy()) == (tf.float32, 500.0)
