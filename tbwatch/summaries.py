@@ -84,13 +84,10 @@ def packed_alerts(alerts: Sequence[Alert]) -> Value:
 
 def alerts_markdown(alerts: Sequence[Alert]) -> str:
     """The alerts of one record as a Markdown table for the Text tab."""
-    lines = [
-        "| severity | state | update | variable | diagnosis | what | remedy |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    lines = ["| alert | variable | what | remedy |", "|---|---|---|---|"]
     for alert in alerts:
-        names = ", ".join(alert.variables)
-        cells = [alert.severity, alert.state, str(alert.step), names, alert.diagnosis]
+        head = f"{alert.severity}: {alert.diagnosis}, {alert.state} at update {alert.step}"
+        cells = [head, ", ".join(alert.variables)]
         cells += ["", ""] if alert.state == "cleared" else [alert.message, alert.remedy]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines)

@@ -29,6 +29,7 @@ _NONE = -1
 SLOW_UPDATE_RATIO = 1e-6
 # Weights this many times larger than He's, whose update is below the usual 1e-3 of them.
 LARGE_WEIGHT_SCALE = 10.0
+ALSO_LARGE_WEIGHT_SCALE = 2.0
 USUAL_UPDATE_RATIO = 1e-3
 # A gradient can be zero on a few small batches in a healthy net: zero must last.
 LEAST_ZERO_UPDATES = 10
@@ -124,7 +125,10 @@ class DeadUpdate:
         window = record.quantity("window_change")
         # One quiet update is no standstill if the variable moved since the sample before.
         per_update = window / max(record.step - self._last_step, 1)
-        too_large = _rules.weight_scale(layout) > LARGE_WEIGHT_SCALE
+        scale = _rules.weight_scale(layout)
+        too_large = scale > LARGE_WEIGHT_SCALE
+        if too_large.any():  # one initializer for the whole net: small fan-ins show it less
+            too_large = scale > ALSO_LARGE_WEIGHT_SCALE
         below = {
             limit: (ratio < limit) & ~(per_update >= 10 * limit) & rate_allows
             for limit in (self.threshold, SLOW_UPDATE_RATIO, USUAL_UPDATE_RATIO)

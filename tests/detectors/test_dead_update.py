@@ -282,6 +282,16 @@ def test_weights_too_large():
     assert _events(moving) == []
 
 
+def test_weights_too_large_by_a_small_fan_in():
+    """One wide initializer for the whole net shows less where the fan-in is small: listed too."""
+    first = WatchedVariable("conv1/kernel", (5, 5, 1, 32), initial_rms=1.0)  # 3.5 times He's
+    large = WatchedVariable("fc1/kernel", (3136, 1024), initial_rms=1.0)
+    values = {"update_ratio": 1.5e-4, "window_change": 1.5e-4}
+    (alert,) = run(DeadUpdate(), _series(layout=Layout((first, large)), **values))
+    assert alert.variables == ("conv1/kernel", "fc1/kernel")
+    assert _events(_series(layout=Layout((first,)), **values)) == []
+
+
 def test_the_first_cause_has_the_word():
     """A dead layer in bfloat16 with huge weights has one diagnosis: no gradient."""
     layout = Layout((WatchedVariable("d/kernel", (64, 64), "bfloat16", initial_rms=50.0),))
