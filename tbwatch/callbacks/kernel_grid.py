@@ -52,7 +52,8 @@ class KernelGrid(PartCallback):
         schedule = sparse_schedule(histogram_freq, update_freq, "update_freq")
         super().__init__(log_dir, schedule, selection or Selection())
         names = [layers] if isinstance(layers, str) else layers
-        if names is not None and not (names and all(isinstance(n, str) and n for n in names)):
+        is_list = isinstance(names, (list, tuple)) and len(names) > 0
+        if names is not None and not (is_list and all(isinstance(n, str) and n for n in names)):
             raise TypeError(
                 f"layers must be a layer name, a list of them, or None; got {layers!r}."
             )

@@ -22,6 +22,8 @@ DIAGNOSES = (
     "update_too_small",
 )
 _EXACT = ("not_connected", "decay_only", "zero_gradient")
+# What is right when there is nothing left to learn.
+_QUIET = ("zero_gradient", "lost_update", "dead_update", "update_too_small")
 _NONE = -1
 
 # Below this share of its weights per update a layer learns slowly but well (SGD with a rate of
@@ -158,8 +160,9 @@ class DeadUpdate:
             connected = found[row] != DIAGNOSES.index("not_connected")
             if connected and (found[carriers] == _NONE).any():
                 kept[row] = _NONE
-        if self._loss.has_converged and (kept[main] != _NONE).all():
-            kept[kept != DIAGNOSES.index("not_connected")] = _NONE
+        quiet = np.isin(kept, [DIAGNOSES.index(name) for name in _QUIET])
+        if self._loss.has_converged and quiet[main].all():
+            kept[quiet] = _NONE
         return kept
 
     def _count(self, found: np.ndarray, record: Record) -> None:

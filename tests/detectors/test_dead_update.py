@@ -278,6 +278,10 @@ def test_weights_too_large():
         ("fc1/kernel",),
     )
     assert alert.value == pytest.approx(1 / he)
+    falling = _losses(1e5, 1e3)  # 1 % of the loss is left, and the weights are as large as ever
+    values = {"update_ratio": 1.5e-4, "window_change": 1.5e-4, "layout": Layout((large,))}
+    records = [make_record(s, loss=loss, **values) for s, loss in enumerate(falling, 1)]
+    assert [e[1] for e in _events(records)] == ["raised"]
     moving = _series(layout=Layout((large, usual)), update_ratio=5e-3, window_change=5e-3)
     assert _events(moving) == []
 
