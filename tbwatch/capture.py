@@ -14,9 +14,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tbwatch.groups import Gradient
 from tbwatch.layout import Layout, WatchedVariable, unique_names
 from tbwatch.models import PatternError, frozen_names, is_watchable, key_of, native, path_of, rms_of
-from tbwatch.sampler import Gradient, Request, Sample, Sampler
+from tbwatch.sampler import Request, Sample, Sampler
 
 
 class Capture:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
 from tbwatch import statistics
+from tbwatch.groups import Gradient, make_groups, norms_of, state
 from tbwatch.histogram import BUCKETS
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS, COLUMNS
 
 HISTOGRAM_KINDS = ("weights", "gradients", "updates")
 STEP_VALUES = ("learning_rate", "loss", "loss_is_known", "global_gradient_norm", "loss_scale")
-
-# tf.Tensor, tf.IndexedSlices or None; TensorFlow has no types to say so.
-Gradient: TypeAlias = Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,23 +59,18 @@ class Sampler:
     """
 
     def __init__(self, variables: Sequence[tf.Variable], request: Request) -> None:
-        self._variables = list(variables)
         self._request = request
-        count = len(self._variables)
+        self._rows = len(variables)
+        self._groups = make_groups(variables, keeps_copy=request.updates)
         kinds = [kind for kind in HISTOGRAM_KINDS if kind in request.histograms]
         self._kinds = kinds if request.updates else [k for k in kinds if k != "updates"]
-        self._plan = _state([request.slots], tf.int64)
-        self._histogram_plan = _state([request.histogram_slots], tf.int64)
-        self._steps = _state([request.slots], tf.int64)
-        self._values = _state([request.slots, count * len(COLUMNS) + len(STEP_VALUES)])
-        self._histogram_steps = _state([request.histogram_slots], tf.int64)
-        rows = len(self._kinds) * count
-        self._counts = (
-            _state([request.histogram_slots, rows, BUCKETS]) if self._kinds and rows else None
-        )
-        self._snapshots = (
-            [_state(v.shape, v.dtype, v.device) for v in self._variables] if request.updates else []
-        )
+        self._plan = state([request.slots], tf.int64)
+        self._histogram_plan = state([request.histogram_slots], tf.int64)
+        self._steps = state([request.slots], tf.int64)
+        self._values = state([request.slots, self._rows * len(COLUMNS) + len(STEP_VALUES)])
+        self._histogram_steps = state([request.histogram_slots], tf.int64)
+        shape = [request.histogram_slots, len(self._kinds) * self._rows, BUCKETS]
+        self._counts = state(shape) if self._kinds else None
 
     @property
     def slots(self) -> int:
@@ -121,7 +113,7 @@ class Sampler:
 
         def skip() -> tuple[tf.Tensor, tf.Tensor]:
             return (
-                tf.zeros([len(self._variables), len(BEFORE_COLUMNS)]),
+                tf.zeros([self._rows, len(BEFORE_COLUMNS)]),
                 tf.zeros([len(STEP_VALUES)]),
             )
 
@@ -151,13 +143,13 @@ class Sampler:
             histograms = {}
             at = np.flatnonzero(histogram_steps == steps[slot])
             if counts is not None and at.size:
-                by_kind = counts[at[0]].reshape(len(self._kinds), len(self._variables), BUCKETS)
+                by_kind = counts[at[0]].reshape(len(self._kinds), self._rows, BUCKETS)
                 histograms = dict(zip(self._kinds, by_kind, strict=True))
-            table, rest = np.split(values[slot], [len(self._variables) * len(COLUMNS)])
+            table, rest = np.split(values[slot], [self._rows * len(COLUMNS)])
             samples.append(
                 Sample(
                     step=int(steps[slot]),
-                    table=table.reshape(len(self._variables), len(COLUMNS)),
+                    table=table.reshape(self._rows, len(COLUMNS)),
                     values=dict(zip(STEP_VALUES, map(float, rest), strict=True)),
                     histograms=histograms,
                 )
@@ -175,22 +167,26 @@ class Sampler:
         step: tf.Tensor,
         with_histograms: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        weights = [_flat_value(variable) for variable in self._variables]
-        flat = [_flat_gradient(g, v.dtype) for g, v in zip(gradients, self._variables, strict=True)]
-        previous = [_flat_value(s) for s in self._snapshots] or [None] * len(weights)
-        rows = statistics.before_rows(weights, previous, flat)
-        rest = [_flat_gradient(g, tf.float32) for g in others if g is not None]
-        column = BEFORE_COLUMNS.index("gradient_norm")
-        norms = [row[column] for row, g in zip(rows, flat, strict=True) if g is not None]
-        total = statistics.global_norm(norms + statistics.norms_only(rest))
-        if self._counts is not None:
-            parts = {"weights": weights, "gradients": flat}
-            self._count(with_histograms, step, {k: parts[k] for k in self._kinds if k in parts})
+        missing = np.array([gradient is None for gradient in gradients])
+        weights = [group.weights() for group in self._groups]
+        packed = [group.gradients(gradients) for group in self._groups]
+        rows = self._in_order(
+            [group.before(w, g) for group, w, g in zip(self._groups, weights, packed, strict=True)]
+        )
+        # A pack has zeros for members without a gradient, and zero is not unknown.
+        unknown = missing[:, np.newaxis] & np.array(["gradient" in c for c in BEFORE_COLUMNS])
+        rows = tf.where(unknown, float("nan"), rows)
+        norms = tf.boolean_mask(rows[:, BEFORE_COLUMNS.index("gradient_norm")], ~missing)
+        total = statistics.global_norm([norms, *norms_of(others)])
+        if "weights" in self._kinds:
+            self._count("weights", weights, step, with_histograms)
+        if "gradients" in self._kinds:
+            self._count("gradients", packed, step, with_histograms, unless=missing)
         # Read above, written last: the window is the change since the sample before.
-        for snapshot, variable in zip(self._snapshots, self._variables, strict=False):
-            snapshot.assign(variable)
+        for group, weight in zip(self._groups, weights, strict=True):
+            group.keep(weight)
         values = {**step_values, "global_gradient_norm": total}
-        return tf.stack(rows), tf.stack([tf.cast(values[n], tf.float32) for n in STEP_VALUES])
+        return rows, tf.stack([tf.cast(values[name], tf.float32) for name in STEP_VALUES])
 
     def _store(
         self,
@@ -201,65 +197,51 @@ class Sampler:
         with_histograms: tf.Tensor,
     ) -> None:
         slot = tf.argmax(tf.cast(planned, tf.int32))
-        if self._snapshots:
-            old = [_flat_value(snapshot) for snapshot in self._snapshots]
-            new = [_flat_value(variable) for variable in self._variables]
-            after = tf.stack(statistics.after_rows(old, new, tf.unstack(before[:, 0])))
+        if self._request.updates:
+            pairs = [(group.kept(), group.weights()) for group in self._groups]
+            after = self._in_order(
+                [group.after(*pair) for group, pair in zip(self._groups, pairs, strict=True)]
+            )
             if "updates" in self._kinds:
-                changes = [b - a for a, b in zip(old, new, strict=True)]
-                self._count(with_histograms, step, {"updates": changes})
+                changes = [new - old for old, new in pairs]
+                self._count("updates", changes, step, with_histograms)
         else:
-            after = tf.fill([len(self._variables), len(AFTER_COLUMNS)], float("nan"))
+            after = tf.fill([self._rows, len(AFTER_COLUMNS)], float("nan"))
         row = tf.concat([tf.reshape(tf.concat([before, after], axis=1), [-1]), values], axis=0)
         self._values.scatter_nd_update([[slot]], [row])
         self._steps.scatter_nd_update([[slot]], [step])
 
+    def _in_order(self, by_group: Sequence[tf.Tensor]) -> tf.Tensor:
+        """Results of the groups, one below the other, in the order of the layout."""
+        positions = np.concatenate([group.rows for group in self._groups])
+        return tf.gather(tf.concat(by_group, axis=0), np.argsort(positions))
+
     def _count(
         self,
-        due: tf.Tensor,
+        kind: str,
+        by_group: Sequence[tf.Tensor | None],
         step: tf.Tensor,
-        tensors: Mapping[str, Sequence[tf.Tensor | None]],
+        due: tf.Tensor,
+        unless: np.ndarray | None = None,
     ) -> None:
-        """Store the bucket counts of these kinds, if histograms are due."""
+        """Store the bucket counts of this kind, if histograms are due."""
         variable = self._counts
-        if not tensors or variable is None:
-            return
+        assert variable is not None
 
         def store() -> tf.Tensor:
-            slot = tf.argmax(tf.cast(tf.equal(self._histogram_plan, step), tf.int32))
-            for kind, members in tensors.items():
-                counts = tf.stack(
-                    [
-                        tf.zeros([BUCKETS]) if t is None else statistics.bucket_counts(t)
-                        for t in members
-                    ]
-                )
-                first = self._kinds.index(kind) * len(self._variables)
-                rows = tf.range(first, first + len(self._variables), dtype=tf.int64)
-                where = tf.stack([tf.fill(tf.shape(rows), slot), rows], axis=1)
-                variable.scatter_nd_update(where, counts)
+            slot = tf.argmax(tf.cast(tf.equal(self._histogram_plan, step), tf.int64))
+            groups = zip(self._groups, by_group, strict=True)
+            counts = self._in_order([group.bucket_counts(values) for group, values in groups])
+            if unless is not None:
+                counts = tf.where(unless[:, np.newaxis], 0.0, counts)
+            rows = tf.range(self._rows, dtype=tf.int64) + self._kinds.index(kind) * self._rows
+            where = tf.stack([tf.fill([self._rows], slot), rows], axis=1)
+            variable.scatter_nd_update(where, counts)
             self._histogram_steps.scatter_nd_update([[slot]], [step])
             return tf.constant(True)
 
         tf.cond(due, store, lambda: tf.constant(False))
 
 
-def _state(shape: Sequence[int], dtype: tf.DType = tf.float32, device: str = "") -> tf.Variable:
-    with tf.device(device or None):
-        return tf.Variable(tf.zeros(shape, dtype), trainable=False, name="tbwatch")
-
-
 def _padded(steps: Sequence[int], slots: int) -> list[int]:
     return [*steps[:slots], *[-1] * (slots - len(steps))]
-
-
-def _flat_value(variable: tf.Variable) -> tf.Tensor:
-    return statistics.flat(variable.read_value(), statistics.compute_dtype(variable.dtype))
-
-
-def _flat_gradient(gradient: Gradient, dtype: tf.DType) -> tf.Tensor | None:
-    if gradient is None:
-        return None
-    # A sparse gradient becomes dense: duplicate rows must be added before a norm is taken.
-    dense = tf.convert_to_tensor(gradient)
-    return statistics.flat(dense, statistics.compute_dtype(dtype))

@@ -7,7 +7,13 @@ import pytest
 import tensorflow as tf
 
 from tbwatch.histogram import BUCKETS, nonfinite_count, to_rows
-from tbwatch.statistics import bucket_counts
+from tbwatch.statistics import Flat
+
+
+def bucket_counts(tensor: tf.Tensor) -> tf.Tensor:
+    """The counts of one variable."""
+    return Flat().bucket_counts(tensor)[0]
+
 
 RNG = np.random.default_rng(0)
 WIDE = RNG.choice([-1, 1], 5000) * 10 ** RNG.uniform(-15, 15, 5000)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tbwatch import statistics
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS
+from tbwatch.statistics import Flat, Rows
 
 MODES: dict[str, Callable] = {
     "eager": lambda function: function,
@@ -67,9 +68,7 @@ def norm(array: np.ndarray) -> float:
 
 
 def cosine(x: np.ndarray, y: np.ndarray) -> float:
-    """Cosine in float64; NaN where a direction is missing, 0 where there are no elements."""
-    if not x.size:
-        return 0.0
+    """Cosine in float64; NaN where a direction is missing."""
     norms = norm(x), norm(y)
     if not all(0 < n < np.inf for n in norms):
         return np.nan
@@ -92,22 +91,50 @@ def named(rows: tf.Tensor, cases: Arrays, columns: tuple[str, ...]) -> Table:
     return {name: dict(zip(columns, line, strict=True)) for name, line in lines}
 
 
-def before(mode: str, cases: Arrays) -> Table:
+def each_alone(mode: str, function: Callable, cases: Arrays, *inputs: list) -> tf.Tensor:
+    """Every case as a flat vector of its own."""
+    step = MODES[mode](
+        lambda *of_all: tf.concat(
+            [function(Flat(), *of_one) for of_one in zip(*of_all, strict=True)], axis=0
+        )
+    )
+    return step(*inputs)
+
+
+def in_a_pack(mode: str, function: Callable, cases: Arrays, *inputs: list) -> tf.Tensor:
+    """All cases of a dtype as rows of one matrix."""
+    results: dict[int, tf.Tensor] = {}
+    for dtype in (tf.float32, tf.float64):
+        members = [at for at, tensor in enumerate(inputs[0]) if tensor.dtype == dtype]
+        if not members:
+            continue
+        by = Rows([inputs[0][at].shape[0] for at in members])
+        step = MODES[mode](
+            lambda *of_all, by=by: function(by, *(by.pack(of_one) for of_one in of_all))
+        )
+        rows = step(*([of_one[at] for at in members] for of_one in inputs))
+        results.update(zip(members, tf.unstack(rows), strict=True))
+    return tf.stack([results[at] for at in sorted(results)])
+
+
+FORMS = {"alone": each_alone, "packed": in_a_pack}
+
+
+def before(mode: str, form: str, cases: Arrays) -> Table:
     """Statistics before an update of which the cases are the gradients."""
     gradients = [tf.constant(array) for array in cases.values()]
     weights = [tf.constant(weights_for(array)) for array in cases.values()]
     previous = [weight - tf.constant(0.5, weight.dtype) for weight in weights]
-    step = MODES[mode](lambda *inputs: tf.stack(statistics.before_rows(*inputs)))
-    return named(step(weights, previous, gradients), cases, BEFORE_COLUMNS)
+    rows = FORMS[form](mode, statistics.before_update, cases, weights, previous, gradients)
+    return named(rows, cases, BEFORE_COLUMNS)
 
 
-def after(mode: str, cases: Arrays) -> Table:
+def after(mode: str, form: str, cases: Arrays) -> Table:
     """Statistics after an update by which the weights became the cases, from `weights_for`."""
     new = [tf.constant(array) for array in cases.values()]
     old = [tf.constant(weights_for(array)) for array in cases.values()]
-    norms = [tf.constant(norm(weights_for(array)), tf.float32) for array in cases.values()]
-    step = MODES[mode](lambda *inputs: tf.stack(statistics.after_rows(*inputs)))
-    return named(step(old, new, norms), cases, AFTER_COLUMNS)
+    rows = FORMS[form](mode, statistics.after_update, cases, old, new)
+    return named(rows, cases, AFTER_COLUMNS)
 
 
 @pytest.fixture(scope="module", params=MODES)
@@ -116,16 +143,22 @@ def mode(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
+@pytest.fixture(scope="module", params=FORMS)
+def form(request: pytest.FixtureRequest) -> str:
+    """How the values are laid out: each variable alone, or packed."""
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def rows_before(mode: str) -> Table:
+def rows_before(mode: str, form: str) -> Table:
     """`before` of all cases; ordinary and hard ones apart, as one hard one changes the way."""
-    return before(mode, PLAIN) | before(mode, HARD)
+    return before(mode, form, PLAIN) | before(mode, form, HARD)
 
 
 @pytest.fixture(scope="module")
-def rows_after(mode: str) -> Table:
+def rows_after(mode: str, form: str) -> Table:
     """The same for `after`."""
-    return after(mode, PLAIN) | after(mode, HARD)
+    return after(mode, form, PLAIN) | after(mode, form, HARD)
 
 
 CASES = PLAIN | HARD
@@ -168,8 +201,8 @@ def test_update_statistics(rows_after: Table, name: str) -> None:
 def test_each_case_alone(name: str) -> None:
     """The careful way is taken whenever one tensor needs it, without other hard ones beside it."""
     array = CASES[name]
-    weights = [tf.constant(weights_for(array))]
-    rows = tf.stack(statistics.before_rows(weights, [None], [tf.constant(array)]))
+    weights = tf.constant(weights_for(array))
+    rows = statistics.before_update(Flat(), weights, None, tf.constant(array))
     row = named(rows, {name: array}, BEFORE_COLUMNS)[name]
     assert row["gradient_norm"] == near(norm(array))
     assert row["gradient_nonfinite"] == nonfinite(array)
@@ -177,28 +210,31 @@ def test_each_case_alone(name: str) -> None:
 
 
 def test_what_is_missing_is_nan(mode: str) -> None:
-    """Without a gradient or a snapshot their columns are NaN, and only those."""
-    weights = [tf.constant([3.0, 4.0]), tf.constant([6.0, 8.0])]
+    """Without a gradient or a copy their columns are NaN, and only those."""
+    weights = tf.constant([3.0, 4.0])
 
-    def step(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-        return tf.stack(statistics.before_rows([first, second], [None, second], [first, None]))
+    def step(weight: tf.Tensor) -> tf.Tensor:
+        no_copy = statistics.before_update(Flat(), weight, None, weight)
+        return tf.concat([no_copy, statistics.before_update(Flat(), weight, weight, None)], 0)
 
-    rows = MODES[mode](step)(*weights)
-    table = named(rows, {"no snapshot": weights, "no gradient": weights}, BEFORE_COLUMNS)
+    cases = {"no copy": weights, "no gradient": weights}
+    table = named(MODES[mode](step)(weights), cases, BEFORE_COLUMNS)
     missing = {name: {k for k, v in row.items() if np.isnan(v)} for name, row in table.items()}
     gradient = {"gradient_norm", "gradient_weight_cosine", "gradient_nonzeros"}
-    assert missing == {
-        "no snapshot": {"window_norm"},
-        "no gradient": gradient | {"gradient_nonfinite"},
-    }
-    assert [row["weight_norm"] for row in table.values()] == [5, 10]
+    assert missing == {"no copy": {"window_norm"}, "no gradient": gradient | {"gradient_nonfinite"}}
+    assert [row["weight_norm"] for row in table.values()] == [5, 5]
 
 
-def test_nothing_to_watch() -> None:
-    """No variables make no rows and no norms."""
-    assert statistics.before_rows([], [], []) == []
-    assert statistics.after_rows([], [], []) == []
-    assert statistics.norms_only([]) == []
+@pytest.mark.parametrize("sizes", [[1], [256], [255, 257], [1, 512, 3, 1000]])
+def test_packed_bucket_counts_are_those_of_each_variable(mode: str, sizes: list[int]) -> None:
+    """Padding is not counted, and no variable is counted into another."""
+    arrays = [noise(seed, size) for seed, size in enumerate(sizes)]
+    by = Rows(sizes)
+    step = MODES[mode](lambda *flat: by.bucket_counts(by.pack(flat)))
+    packed = step(*map(tf.constant, arrays)).numpy()
+    for row, array in zip(packed, arrays, strict=True):
+        want = np.bincount(array.view(np.uint32) >> 20, minlength=4096)
+        np.testing.assert_array_equal(row, want)
 
 
 @pytest.mark.parametrize(("toward", "expected"), [(0.9, 1.0), (1.1, -1.0)])
@@ -206,7 +242,7 @@ def test_decay_cosine_tells_decay_from_growth(toward: float, expected: float) ->
     """Weights that shrink as a whole have cosine 1, those that grow -1."""
     weights = noise(12, 100)
     old, new = tf.constant(weights), tf.constant(weights * np.float32(toward))
-    (row,) = statistics.after_rows([old], [new], [tf.norm(old)])
+    (row,) = statistics.after_update(Flat(), old, new)
     decay_cosine = dict(zip(AFTER_COLUMNS, row.numpy(), strict=True))["decay_cosine"]
     assert decay_cosine == pytest.approx(expected, abs=1e-5)
 
@@ -217,7 +253,8 @@ def test_decay_cosine_tells_decay_from_growth(toward: float, expected: float) ->
 )
 def test_global_norm(mode: str, norms: list[float]) -> None:
     """Root of the sum of squares, of norms that cannot be squared in float32 too."""
-    got = MODES[mode](lambda *values: statistics.global_norm(values))(*map(tf.constant, norms))
+    vectors = [tf.constant(norms[:1]), tf.constant(norms[1:])]
+    got = MODES[mode](lambda *values: statistics.global_norm(values))(*vectors)
     assert got.dtype == tf.float32
     assert got.numpy() == near(norm(np.array(norms)))
 
@@ -226,7 +263,7 @@ def test_global_norm_of_what_is_not_finite() -> None:
     """NaN wins, then infinity; without any norm it is NaN."""
     assert np.isnan(statistics.global_norm([]))
     for norms, expected in [([1, np.nan, 2], np.nan), ([1, np.inf], np.inf)]:
-        got = statistics.global_norm([tf.constant(n, tf.float32) for n in norms])
+        got = statistics.global_norm([tf.constant([n], tf.float32) for n in norms])
         np.testing.assert_array_equal(got, np.float32(expected))
 
 
@@ -237,5 +274,5 @@ def test_half_precision_is_cast_up(dtype: str) -> None:
     assert statistics.compute_dtype(tf.as_dtype(dtype)) == wide
     tensor = statistics.flat(tf.constant([[300.0, 400.0]], dtype), wide)
     assert (tensor.shape, tensor.dtype) == ([2], wide)
-    (got,) = statistics.norms_only([tensor])
+    (got,) = statistics.norms(Flat(), tensor)
     assert (got.dtype, got.numpy()) == (tf.float32, 500.0)

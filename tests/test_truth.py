@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tbwatch
+from tbwatch import groups
 from tbwatch.testing import Recorder
 from tests.truth import expected, truth_model
 
@@ -77,6 +78,21 @@ def test_every_quantity_in_every_mode(mode, tmp_path):
     truths = expected(model)
     assert len(truths) == UPDATES
     _compare(records, truths)
+
+
+@pytest.mark.parametrize("mode", ["graph", "xla"])
+def test_large_variables_are_measured_alone_small_ones_in_packs(mode, tmp_path, monkeypatch):
+    """However variables are grouped, in several packs or alone, the numbers are the same."""
+    monkeypatch.setattr(groups, "SMALL", 30)
+    monkeypatch.setattr(groups, "LARGEST_PACK", 40)
+    keras.utils.set_random_seed(3)
+    model = truth_model(*_network(), UPDATES)
+    model.compile(Adam(1e-2), LOSS, **{"jit_compile": False, **MODES[mode]})
+    made = groups.make_groups([v.value for v in model.trainable_variables], keeps_copy=False)
+    sizes = [len(group.rows) for group in made]
+    assert sizes.count(1) >= 3
+    assert sum(size > 1 for size in sizes) >= 2
+    _compare(_fit(model, tmp_path), expected(model))
 
 
 OPTIMIZERS = {

@@ -1,0 +1,156 @@
+"""Watched variables in groups that are measured together: many small ones, or one large one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import tensorflow as tf
+
+from tbwatch import statistics
+from tbwatch.histogram import BUCKETS
+from tbwatch.statistics import Flat, Rows
+
+# tf.Tensor, tf.IndexedSlices or None; TensorFlow has no types to say so.
+Gradient: TypeAlias = Any
+
+# Variables of up to this many elements are packed: a graph node costs more than copying them.
+SMALL = 2**16
+# A pack is copied at each sample, so it is kept this small: 16 MiB in float32.
+LARGEST_PACK = 2**22
+
+
+class Group:
+    """Variables that are measured together.
+
+    Args:
+        rows: their positions in the layout.
+        variables: the variables.
+        keeps_copy: whether to keep the weights of the last sample, for the changes since.
+    """
+
+    def __init__(
+        self, rows: Sequence[int], variables: Sequence[tf.Variable], keeps_copy: bool
+    ) -> None:
+        self.rows = list(rows)
+        self._variables = list(variables)
+        self._dtype = statistics.compute_dtype(variables[0].dtype)
+        sizes = [variable.shape.num_elements() for variable in variables]
+        self._pack = Rows(sizes) if len(variables) > 1 else None
+        self._by = self._pack or Flat()
+        shape = self._pack.shape if self._pack else [sizes[0]]
+        self._copy = state(shape, self._dtype, variables[0].device) if keeps_copy else None
+
+    def weights(self) -> tf.Tensor:
+        """Their values now."""
+        return self._packed([variable.read_value() for variable in self._variables])
+
+    def gradients(self, of: Sequence[Gradient]) -> tf.Tensor | None:
+        """Gradients by layout position, in the form of `weights`; None if no member has one."""
+        mine = [of[row] for row in self.rows]
+        if all(gradient is None for gradient in mine):
+            return None
+        zeros = (tf.zeros(v.shape, self._dtype) for v in self._variables)
+        # A sparse gradient becomes dense: duplicate rows must be added before a norm is taken.
+        dense = [
+            z if g is None else tf.convert_to_tensor(g) for g, z in zip(mine, zeros, strict=True)
+        ]
+        return self._packed(dense)
+
+    def before(self, weights: tf.Tensor, gradients: tf.Tensor | None) -> tf.Tensor:
+        """`quantities.BEFORE_COLUMNS` of each member, `[n, 7]`."""
+        previous = None if self._copy is None else self._copy.read_value()
+        return self._measure(statistics.before_update, weights, previous, gradients)
+
+    def keep(self, weights: tf.Tensor) -> None:
+        """Keep a copy of the weights, if this group does."""
+        if self._copy is not None:
+            self._copy.assign(weights)
+
+    def kept(self) -> tf.Tensor:
+        """The copy."""
+        assert self._copy is not None
+        return self._copy.read_value()
+
+    def after(self, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+        """`quantities.AFTER_COLUMNS` of each member, `[n, 4]`."""
+        return self._measure(statistics.after_update, before, after)
+
+    def bucket_counts(self, values: tf.Tensor | None) -> tf.Tensor:
+        """Histogram buckets of each member, `[n, 4096]`; zeros for None."""
+        if values is None:
+            return tf.zeros([len(self.rows), BUCKETS])
+        return self._measure(_bucket_counts, values)
+
+    def _packed(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+        flat = [statistics.flat(tensor, self._dtype) for tensor in tensors]
+        return self._pack.pack(flat) if self._pack else flat[0]
+
+    def _measure(self, function: Callable[..., tf.Tensor], *tensors: tf.Tensor | None) -> tf.Tensor:
+        if self._pack:
+            return function(self._pack, *tensors)
+        return _traced(function, self._dtype, [t is not None for t in tensors])(
+            *(tensor for tensor in tensors if tensor is not None)
+        )
+
+
+def make_groups(variables: Sequence[tf.Variable], keeps_copy: bool) -> list[Group]:
+    """Pack the small variables, leave the large ones alone.
+
+    Args:
+        variables: in the order of the layout.
+        keeps_copy: whether groups keep the weights of the last sample.
+    """
+    packs: dict[tuple[tf.DType, str], list[list[int]]] = {}
+    alone: list[list[int]] = []
+    room: dict[tuple[tf.DType, str], int] = {}
+    for row, variable in enumerate(variables):
+        size = variable.shape.num_elements()
+        if size > SMALL:
+            alone.append([row])
+            continue
+        kind = statistics.compute_dtype(variable.dtype), variable.device
+        if room.get(kind, 0) < size:
+            packs.setdefault(kind, []).append([])
+            room[kind] = LARGEST_PACK
+        packs[kind][-1].append(row)
+        room[kind] -= size
+    every = [*(rows for members in packs.values() for rows in members), *alone]
+    return [Group(rows, [variables[row] for row in rows], keeps_copy) for rows in every]
+
+
+def norms_of(gradients: Sequence[Gradient]) -> list[tf.Tensor]:
+    """L2 norms of gradients that are not watched, float32 `[1]` each."""
+    flat = [
+        statistics.flat(tf.convert_to_tensor(g), tf.float32) for g in gradients if g is not None
+    ]
+    return [_traced(statistics.norms, tf.float32, [True])(tensor) for tensor in flat]
+
+
+def state(shape: Sequence[int], dtype: tf.DType = tf.float32, device: str = "") -> tf.Variable:
+    """A variable of ours, which belongs to no model and no optimizer."""
+    with tf.device(device or None):
+        return tf.Variable(tf.zeros(shape, dtype), trainable=False, name="tbwatch")
+
+
+def _bucket_counts(by: statistics.Reduction, values: tf.Tensor) -> tf.Tensor:
+    return by.bucket_counts(values)
+
+
+_TRACED: dict[tuple[Any, ...], Callable[..., tf.Tensor]] = {}
+
+
+def _traced(
+    function: Callable[..., tf.Tensor], dtype: tf.DType, present: Sequence[bool]
+) -> Callable[..., tf.Tensor]:
+    """A statistic of flat tensors as a `tf.function`: traced once, for variables of any length."""
+    key = (function, dtype, *present)
+    if key not in _TRACED:
+
+        def of_flat(*tensors: tf.Tensor) -> tf.Tensor:
+            given = iter(tensors)
+            return function(Flat(), *(next(given) if there else None for there in present))
+
+        signature = [tf.TensorSpec([None], dtype)] * sum(present)
+        _TRACED[key] = tf.function(of_flat, input_signature=signature, autograph=False)
+    return _TRACED[key]

@@ -1,0 +1,292 @@
+"""The documentation: its programs run, its links lead somewhere, and it leaves out no name."""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import tbwatch
+from tbwatch import cli
+from tbwatch.detectors import DETECTORS, DeadUpdate
+from tbwatch.detectors._advice import ADVICE
+from tbwatch.detectors.dead_update import DIAGNOSES
+from tbwatch.quantities import NAMES
+from tbwatch.testing import make_record, run
+from tests import event_files
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# Runs the blocks given as JSON [[line, code], ...] in one namespace. Every line printed is
+# compared with the comment on the line that printed it, if there is one: it must begin with it.
+DRIVER = r"""
+import json, sys
+
+page, given, blocks = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+source = [""] * (max(line + code.count("\n") for line, code in blocks) + 1)
+for line, code in blocks:
+    source[line - 1 : line - 1 + code.count("\n")] = code.splitlines()
+wrong = []
+
+def checked_print(*values):
+    line = sys._getframe(1).f_lineno
+    text = " ".join(map(str, values))
+    _, mark, comment = source[line - 1].rpartition("  # ")
+    if mark and not comment.startswith(text):
+        wrong.append(f"{page}:{line}: printed {text!r}, the comment says {comment!r}")
+
+namespace = {"__name__": "__main__", "print": checked_print}
+exec(given, namespace)
+for line, code in blocks:
+    exec(compile("\n" * (line - 1) + code, page, "exec"), namespace)
+sys.exit("\n".join(wrong) or 0)
+"""
+
+MODEL = """
+import keras
+import numpy as np
+
+x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+y = x[:, :1]
+model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+"""
+# What a page says that its reader has.
+GIVEN = {"README.md": MODEL}
+
+
+def python_blocks(text: str) -> list[tuple[int, str]]:
+    """(line, code) of each block fenced as Python, its first line from 1."""
+    return [
+        (text.count("\n", 0, match.start(2)) + 1, match[2])
+        for match in BLOCK.finditer(text)
+        if match[1] == "python"
+    ]
+
+
+def code_in(text: str) -> str:
+    """All fenced blocks and code spans of a page."""
+    spans = re.findall(r"`([^`\n]+)`", BLOCK.sub("", text))
+    return "\n".join([*(match[2] for match in BLOCK.finditer(text)), *spans])
+
+
+def anchors(text: str) -> set[str]:
+    """Anchors of the headings: lower case, no punctuation, hyphens for blanks."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def missing(names: Iterable[str], text: str) -> list[str]:
+    """Those that do not occur as whole words."""
+    return [name for name in names if not re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text)]
+
+
+def broken_links(page: Path) -> list[str]:
+    """Links of a page to local files or headings that do not exist."""
+    broken = []
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        file = (page.parent / name) if name else page
+        if not file.exists() or (anchor and anchor not in anchors(file.read_text("utf-8"))):
+            broken.append(target)
+    return broken
+
+
+def run_blocks(page: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the Python blocks of a page in one process."""
+    blocks = python_blocks(page.read_text(encoding="utf-8"))
+    given = GIVEN.get(page.name, "")
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    return subprocess.run(
+        [sys.executable, "-c", DRIVER, page.name, given, json.dumps(blocks)],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+DOCS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+WITH_BLOCKS = [page for page in PAGES if python_blocks(DOCS[page.name])]
+
+
+@pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: page.name)
+def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
+    """They run, in order, and print what their comments say."""
+    if page.name == "command_line.md":
+        event_files.write(tmp_path / "logs" / "run1", event_files.simple_events([1, 2], "a/kernel"))
+    done = run_blocks(page, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_all_pages_with_programs_are_found() -> None:
+    """The search finds blocks in the README and below docs."""
+    assert {"README.md", "getting_started.md", "kernels.md"} <= {page.name for page in WITH_BLOCKS}
+    assert len(DOCS) == len(PAGES)
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (
+            "x = 1\n\nprint(x)  # 2: not so\n",
+            "page.md:6: printed '1', the comment says '2: not so'",
+        ),
+        ("print(1)  # 1: it is\n1 / 0\n", 'page.md", line 5'),
+    ],
+)
+def test_a_wrong_block_is_noticed(code: str, says: str, tmp_path: Path) -> None:
+    """The check above can fail: by an exception, and by a comment that is not true."""
+    page = tmp_path / "page.md"
+    page.write_text(f"# Page\n\n```python\n{code}```\n")
+    done = run_blocks(page, tmp_path)
+    assert done.returncode == 1
+    assert says in done.stderr
+
+
+def test_public_names_are_documented() -> None:
+    """Each public name occurs as code on some page."""
+    assert missing(tbwatch.__all__, "\n".join(map(code_in, DOCS.values()))) == []
+
+
+def test_quantities_are_documented() -> None:
+    """Each has a row of its own."""
+    rows = re.findall(r"^\| `(\w+)` \|", DOCS["quantities.md"], re.MULTILINE)
+    assert [row for row in rows if row in NAMES] == list(NAMES)
+
+
+@pytest.mark.parametrize("diagnosis", ["nonfinite", *DIAGNOSES])
+def test_diagnoses_are_documented(diagnosis: str) -> None:
+    """The link of an alert leads to a section that names diagnosis and severity."""
+    still = {"update_ratio": 1e-9, "window_change": 1e-9}
+    alert = run(DeadUpdate(), [make_record(step, **still) for step in range(1, 40)])[0]
+    name, _, anchor = dataclasses.replace(alert, diagnosis=diagnosis).link.partition("#")
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert anchor in anchors(text)
+    heading = anchor.replace("-", " ").capitalize()
+    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    severity = "critical" if diagnosis == "nonfinite" else ADVICE[diagnosis].severity
+    assert section.startswith(f"\n`{diagnosis}`, **{severity}**.")
+
+
+def test_detectors_are_documented() -> None:
+    """Each name that `detectors=` takes occurs as code."""
+    assert missing(DETECTORS, code_in(DOCS["alerts.md"])) == []
+
+
+def test_commands_are_documented() -> None:
+    """Each sub-command occurs with the program's name, and each option of one."""
+    (commands,) = (
+        action
+        for action in cli._parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    assert commands.choices
+    code = code_in(DOCS["command_line.md"])
+    assert missing([f"tbwatch {name}" for name in commands.choices], code) == []
+    for parser in commands.choices.values():
+        options = [option for action in parser._actions for option in action.option_strings]
+        assert missing([option for option in options if option not in ("-h", "--help")], code) == []
+
+
+def test_tags_are_documented(tmp_path: Path) -> None:
+    """Every tag that a faulty run with a convolution writes is in the table of tags."""
+    done = subprocess.run(
+        [sys.executable, "-c", WRITES_EVERYTHING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    accumulator = EventAccumulator(str(tmp_path / "logs" / "tbwatch"))
+    accumulator.Reload()
+    tags = accumulator.Tags()
+    written = {tag for kind in ("scalars", "images", "tensors") for tag in tags[kind]}
+    general = {
+        re.sub(r"conv1/(kernel|bias)$", "<variable>", tag).replace("conv1", "<layer>")
+        for tag in written
+        if not tag.startswith("tbwatch/")
+    }
+    table = DOCS["quantities.md"].partition("\n## Tags\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    documented = {tag for row in rows for tag in re.findall(r"`([^`]+)`", row)}
+    assert general == documented - {"tbwatch/..."}
+
+
+WRITES_EVERYTHING = """
+import keras, numpy as np, tbwatch
+
+layers = keras.layers
+conv = layers.Conv2D(2, 3, name="conv1", bias_initializer=keras.initializers.Constant(-100.0))
+model = keras.Sequential([keras.Input((6, 6, 1)), conv, layers.ReLU(), layers.Flatten()])
+model.compile("sgd", "mse")
+x = np.random.default_rng(0).normal(size=(120, 6, 6, 1)).astype("float32")
+watch = tbwatch.Watch("logs")
+model.fit(x, np.ones((120, 32)), batch_size=4, verbose=0, callbacks=[watch])
+assert watch.alerts
+"""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_local_links_resolve(page: Path) -> None:
+    """Each link to a file or a heading of this repository leads to one."""
+    assert broken_links(page) == []
+
+
+def test_a_broken_link_is_noticed(tmp_path: Path) -> None:
+    """The check above can fail: for a file, and for a heading."""
+    page = tmp_path / "page.md"
+    page.write_text("# One `b`, two\n[a](#one-b-two) [b](#none) [c](page.md#x) ![d](d.png) [e](s:)")
+    assert broken_links(page) == ["#none", "page.md#x", "d.png"]
+
+
+def test_a_missing_name_is_noticed() -> None:
+    """The check of names can fail: prose and parts of longer names do not count."""
+    page = "Watch it with `WatchAll` or `tbwatch.Alert`.\n```python\nRecord(1)\n```\n"
+    assert missing(["Watch", "Alert", "Record"], code_in(page)) == ["Watch"]
+
+
+def test_architecture_names_existing_files_and_no_module_is_forgotten() -> None:
+    """Each module is in the table of files, or its package is."""
+    named = set(re.findall(r"`(\w+/|\w+\.py)`", DOCS["architecture.md"]))
+    package = ROOT / "tbwatch"
+    assert [name for name in named if not (package / name).exists()] == []
+    modules = {file.name for file in package.glob("*.py")} - {"__init__.py", "_version.py"}
+    folders = {f"{file.parent.name}/" for file in package.glob("*/__init__.py")}
+    assert (modules | folders) - named == set()
+
+
+def test_the_readmes_two_commands() -> None:
+    """Each is one line that installs; the example, its option and the extra exist."""
+    blocks = [match[2] for match in BLOCK.finditer(DOCS["README.md"]) if match[1] == "sh"]
+    assert [block.count("\n") for block in blocks] == [1, 1]
+    assert all(
+        block.startswith("python3 -m venv .venv && .venv/bin/pip install ") for block in blocks
+    )
+    example, *options = blocks[0].split(" .venv/bin/python ")[1].split()
+    assert (ROOT / example).is_file()
+    sources = "".join(file.read_text("utf-8") for file in (ROOT / "examples").glob("*.py"))
+    assert all(f'"{option}"' in sources for option in options if option.startswith("--"))
+    (extra,) = re.findall(r'-e "\.\[(\w+)\]"', blocks[1])
+    assert blocks[1].endswith("-m pytest\n")
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    assert "pytest" in setup["options.extras_require"][extra]
