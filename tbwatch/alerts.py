@@ -223,7 +223,7 @@ def _grouped(changes: Iterable[tuple[str, _Active]]) -> list[tuple[str, list[_Ac
 
 def _merge(state: str, group: list[_Active], record: Record) -> Alert:
     order = {name: row for row, name in enumerate(record.layout.names)}
-    group = sorted(group, key=lambda active: order.get(active.finding.variable, -1))
+    group = sorted(group, key=lambda active: order.get(active.finding.variable, len(order)))
     first = group[0].finding
     return Alert(
         rule=first.rule,

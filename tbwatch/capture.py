@@ -77,7 +77,7 @@ class Capture:
                     _Replaced(self._optimizer, "apply", self._apply),
                 ):
                     logs = plain(iterator)
-                if self._left_out and not self._announced:
+                if self._left_out and not self._announced and not self._failed:
                     # The trace that we left out was the only one: have the step traced again.
                     plain = model._make_function(model.train_step)
                 return logs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import pathlib
@@ -48,8 +49,15 @@ class EventWriter:
         self._writer = tf.io.TFRecordWriter(self.path)
         self._seen: set[str] = set()
         self._events = 0
-        self._writer.write(Event(wall_time=now, file_version="brain.Event:2").SerializeToString())
-        self.flush()
+        try:
+            begin = Event(wall_time=now, file_version="brain.Event:2")
+            self._writer.write(begin.SerializeToString())
+            self.flush()
+        except tf.errors.OpError:
+            # An empty file would be left for each try.
+            with contextlib.suppress(tf.errors.OpError):
+                tf.io.gfile.remove(self.path)
+            raise
 
     def write(self, step: int, wall_time: float, values: Sequence[Value]) -> None:
         """Append one Event; reaches the disk within `FLUSH_SECONDS` if more events follow."""
@@ -63,8 +71,16 @@ class EventWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Hand everything to the file system."""
+        """Hand everything to the file system.
+
+        Raises:
+            tf.errors.OpError: if it does not take it.
+            FileNotFoundError: if the file was removed.
+        """
         self._writer.flush()
+        # Writing into a removed file succeeds for ever.
+        if "://" not in self.path and not os.path.exists(self.path):
+            raise FileNotFoundError(f"the event file was removed: {self.path}")
         self._flushed = time.monotonic()
 
     def close(self) -> None:

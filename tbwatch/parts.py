@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -16,6 +18,9 @@ from tbwatch.layout import Layout
 from tbwatch.record import Record
 from tbwatch.schedule import Schedule
 from tbwatch.selection import Selection
+
+# After a failure to write: how long until the next try, in a new file.
+RETRY_SECONDS = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,25 +62,45 @@ class Part(Protocol):
 
 
 class RunFile:
-    """The event file of one log directory during one fit, and the alerts written to it."""
+    """The event files of one log directory during one fit, and the alerts written to them.
+
+    After a failure (a full disk, a directory that was removed) the file is given up, since what
+    comes after a torn record cannot be read, and a new one is begun a while later.
+    """
 
     def __init__(self, log_dir: str) -> None:
         self.alerts: list[Alert] = []
         self._log_dir = log_dir
         self._writer: EventWriter | None = None
+        self._retry_at = 0.0
 
     def write(self, step: int, wall_time: float, values: Sequence[summaries.Value]) -> None:
         """Append one Event; the first one makes the file."""
-        if self._writer is None:
-            self._writer = EventWriter(self._log_dir)
-        self._writer.write(step, wall_time, values)
+        if time.monotonic() < self._retry_at:
+            return
+        with self._given_up_on_failure():
+            if self._writer is None:
+                self._writer = EventWriter(self._log_dir)
+            self._writer.write(step, wall_time, values)
 
     def flush(self) -> None:
         """Hand everything to the file system."""
         if self._writer is not None:
-            self._writer.flush()
+            with self._given_up_on_failure():
+                self._writer.flush()
 
     def close(self) -> None:
         """Flush and close."""
-        if self._writer is not None:
-            self._writer.close()
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    @contextlib.contextmanager
+    def _given_up_on_failure(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception:
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+            with contextlib.suppress(Exception):  # it has failed already
+                self.close()
+            raise

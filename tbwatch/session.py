@@ -22,11 +22,15 @@ from tbwatch.capture import Capture
 from tbwatch.layout import Layout
 from tbwatch.models import PatternError
 from tbwatch.parts import Part, RunFile, View
+from tbwatch.planner import Planner
 from tbwatch.quantities import derive
 from tbwatch.record import Record
 from tbwatch.sampler import Request, Sample
 
 logger = logging.getLogger("tbwatch")
+
+# Updates that can be sampled between two looks of the host.
+LEAST_SLOTS = 4
 
 
 @dataclasses.dataclass
@@ -34,6 +38,7 @@ class _History:
     """What outlives a fit: a second fit of the same model goes on where the first one ended."""
 
     start: int | None = None
+    optimizer: weakref.ref[Any] | None = None
     initial_rms: dict[str, float | None] = dataclasses.field(default_factory=dict)
 
 
@@ -48,82 +53,77 @@ class Session:
         problems: what went wrong, by kind, and how often.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, params: Mapping[str, Any]) -> None:
         self._model = model
         self._history = _HISTORIES.setdefault(model, _History())
         self._parts: list[Part] = []
         self._runs: dict[str, RunFile] = {}
         self._layout: Layout | None = None
-        self._capture: Capture | None = None
         self._epoch = 0
-        self._batches_per_epoch: int | None = None
-        self._batches_seen = 0
-        # The updates that end an epoch, and which one.
-        self._epoch_ends: dict[int, int] = {}
+        self._batches = self._batches_before_epoch = 0
         self._known_updates = self._calls = self._first_planned = 0
-        self._logged_nonfinite = False
+        self._logged_nonfinite = self._sampled_before = False
         self.problems: Counter[str] = Counter()
+        self._capture = Capture(
+            model,
+            select=self._select,
+            request=self._request,
+            on_layout=self._on_layout,
+            on_failure=lambda error: self._report("capture", f"sampling failed: {error!r}"),
+            on_detach=self._flush,
+        )
+        self._capture.attach()
+        self._planner = Planner(
+            self._started_at(), self._capture.batches_per_update, params.get("steps")
+        )
         _SESSIONS.add(self)
 
     @property
     def is_over(self) -> bool:
-        """Whether a fit was watched and has ended."""
-        return self._capture is not None and not self._capture.is_attached
+        """Whether the fit has ended, or another one has taken its place."""
+        return not self._capture.is_attached
 
     # ------------------------------------------------------------------------- begin and end of fit
 
-    def join(self, parts: Sequence[Part], params: Mapping[str, Any]) -> None:
-        """Take part in the fit that begins."""
-        if self._capture is None:
-            self._begin(params)
-        self._parts.extend(parts)
+    def join(self, parts: Sequence[Part]) -> None:
+        """Take part in the fit that begins; joining twice is joining once."""
+        self._parts += [part for part in parts if all(part is not p for p in self._parts)]
         for part in parts:
             self._runs.setdefault(part.log_dir, RunFile(part.log_dir))
 
     def leave(self, parts: Sequence[Part]) -> None:
         """The fit has ended for these parts."""
+        was_watched = bool(self._parts)
         self._parts = [part for part in self._parts if all(part is not p for p in parts)]
-        if not self._parts and self._capture is not None:
-            if not self._capture.applies:
-                has_any = bool(self._model.trainable_variables)
-                reason = (
-                    "the training step never called model.optimizer"
-                    if has_any
-                    else "the model has no trainable variables"
-                )
-                logger.warning("tbwatch: nothing was watched: %s.", reason)
-            self._capture.detach()
-
-    def _begin(self, params: Mapping[str, Any]) -> None:
-        self._batches_per_epoch = params.get("steps")
-        self._capture = Capture(
-            self._model,
-            select=self._select,
-            request=self._request,
-            on_layout=self._on_layout,
-            on_failure=lambda error: self._report("capture", f"sampling failed: {error!r}"),
-            on_detach=self._end,
-        )
-        self._capture.attach()
-        if self._history.start is None:
-            self._history.start = self._capture.updates_done
-
-    def _end(self) -> None:
+        if self._parts or not was_watched:
+            return
+        if not self._capture.applies and self._batches:
+            has_any = bool(self._model.trainable_variables)
+            uncalled = "the training step never called model.optimizer"
+            reason = uncalled if has_any else "the model has no trainable variables"
+            logger.warning("tbwatch: nothing was watched: %s.", reason)
+        self._capture.detach()
         for run in self._runs.values():
             with self._reported("closing the event file"):
                 run.close()
-        self._parts = []
+
+    def _started_at(self) -> int:
+        """Updates that the optimizer had made when it was first watched."""
+        history, optimizer, done = self._history, self._model.optimizer, self._capture.updates_done
+        known = history.optimizer is not None and history.optimizer() is optimizer
+        if not known or history.start is None or history.start > done:
+            history.start, history.optimizer = done, weakref.ref(optimizer)
+        return history.start
 
     def _request(self) -> Request:
         """What a sample has to hold for the parts that have joined; asked at the first trace."""
-        steps = self._steps_per_execution
         kinds = frozenset().union(*(part.histogram_kinds for part in self._parts))
         with_histograms = [part.schedule for part in self._parts if part.histogram_kinds]
         return Request(
             updates="updates" in kinds or any(part.needs_updates for part in self._parts),
             histograms=kinds,
-            slots=steps,
-            histogram_slots=min(max(sum(s.most_within(steps) for s in with_histograms), 1), steps),
+            slots=self._slots,
+            histogram_slots=self._planner.most_within(with_histograms, self._batches_per_call),
         )
 
     def _select(self, names: Sequence[str]) -> list[bool]:
@@ -155,96 +155,103 @@ class Session:
 
     def begin_epoch(self, part: Part, epoch: int) -> None:
         """An epoch (from 0) begins."""
-        if self._capture is None or part is not self._parts[0]:
+        if not self._is_first(part):
             return
         self._epoch = epoch
-        per_update = self._capture.batches_per_update
-        done = self._capture.batches_done
-        self._epoch_ends = {}
-        if self._batches_per_epoch is None and self._batches_seen:
-            # How long an epoch is shows only at its end: the first update after it stands in.
-            self._batches_per_epoch = self._batches_seen
-            self._epoch_ends[done // per_update + 1] = epoch - 1
-        if self._batches_per_epoch:
-            self._epoch_ends[(done + self._batches_per_epoch) // per_update] = epoch
-        self._plan(done // per_update)
+        self._batches_before_epoch = self._capture.batches_done
+        self._planner.begin_epoch(epoch, self._batches_before_epoch)
+        self._plan(self._capture.updates_done)
 
     def end_batch(self, part: Part, batch: int, logs: Mapping[str, Any] | None) -> None:
         """A batch (from 0), or an execution of several that ends with it, has been trained."""
-        if self._capture is None or part is not self._parts[0]:
+        if not self._is_first(part):
             return
         self._calls += 1
-        # Not the optimizer's counter: Keras lets it advance when a generator has run dry.
-        self._batches_seen = batch + 1
+        self._batches = batch + 1
         numbers = {k: float(v) for k, v in (logs or {}).items() if _is_number(v)}
         with self._reported("handling a sample"):
-            for sample in self._collected():
-                self._dispatch(self._record(sample, numbers), sample.histograms)
+            samples = self._collected()
+            for sample in samples:
+                # The logs are those of the last batch of an execution.
+                known = numbers if sample is samples[-1] else {}
+                self._dispatch(self._record(sample, known), sample.histograms)
         loss = numbers.get("loss", 0.0)
         if not math.isfinite(loss) and not self._logged_nonfinite:
             with self._reported("handling the logs"):
                 self._dispatch_logs(numbers)
         self._logged_nonfinite = not math.isfinite(loss)
+        if not self._capture.is_attached:
+            # Another callback had the step rebuilt, as train_on_batch does.
+            self._capture.attach()
 
-    def end_epoch(self, part: Part) -> None:
-        """An epoch has ended: what was recorded of it goes to the disk."""
-        if self._capture is None or part is not self._parts[0]:
+    def end_epoch(self, part: Part, epoch: int) -> None:
+        """An epoch (from 0) has ended: what was recorded of it goes to the disk."""
+        if not self._is_first(part):
             return
+        if not self._planner.knows_epochs:
+            done = self._capture.batches_done
+            # Keras lets the optimizer count once more when a generator runs dry, and counts too
+            # many batches itself when an execution of several is cut short.
+            counted = done - self._batches_before_epoch
+            batches = self._batches if self._batches_per_call == 1 else counted
+            self._planner.end_epoch(epoch, batches, done)
         self._flush()
+
+    def _is_first(self, part: Part) -> bool:
+        return bool(self._parts) and part is self._parts[0]
 
     def _plan(self, done: int) -> None:
         """Plan the next due updates after `done`."""
-        assert self._capture is not None
-        steps = self._steps_per_execution
         due: set[int] = set()
         histograms: set[int] = set()
         for part in self._parts:
-            update, mine = done, set()
-            for _ in range(steps):
-                following = part.schedule.next_due(
-                    update, self._started_at, self._capture.batches_per_update
-                )
-                if following is None:
-                    break
-                update = following
-                mine.add(update)
-            for last, epoch in self._epoch_ends.items():
-                if last > done and part.schedule.is_epoch_due(epoch):
-                    mine.add(last)
-            due |= mine
+            mine = self._planner.next_due(part.schedule, done, self._slots)
+            due.update(mine)
             if part.histogram_kinds:
-                histograms |= mine
-        planned = sorted(due)[:steps]
+                histograms.update(mine)
+        planned = sorted(due)[: self._slots]
         self._known_updates, self._calls = done, 0
         self._first_planned = planned[0] if planned else 0
         self._capture.plan(planned, sorted(histograms))
 
     def _collected(self) -> list[Sample]:
         """Samples of the batches since the last look; does not ask the device before one is due."""
-        assert self._capture is not None
         if not self._first_planned:
             return []
-        steps = self._steps_per_execution
         # An optimizer makes at most one update per call of `apply`; tracing counts the calls.
-        most = self._known_updates + self._calls * steps * max(self._capture.applies, 1)
+        applies = max(self._capture.applies, 1)
+        most = self._known_updates + self._calls * self._batches_per_call * applies
         if most < self._first_planned:
             return []
         samples = self._capture.collect()
-        self._plan(samples[-1].step if samples else self._capture.updates_done)
+        self._plan(self._capture.updates_done)
         return samples
+
+    @property
+    def _batches_per_call(self) -> int:
+        return max(int(self._model.steps_per_execution or 1), 1)
+
+    @property
+    def _slots(self) -> int:
+        # More than one per batch, for training steps that apply an optimizer more than once.
+        return max(2 * self._batches_per_call, LEAST_SLOTS)
 
     def _record(self, sample: Sample, logs: Mapping[str, float]) -> Record:
         assert self._layout is not None
-        assert self._capture is not None
         values = dict(sample.values)
         loss, loss_is_known = values["loss"], bool(values["loss_is_known"])
         if not loss_is_known and "loss" in logs:
             loss, loss_is_known = logs["loss"], True
+        quantities = derive(sample.table, self._layout)
+        if not self._sampled_before:
+            # There is no sample before the first one: the copy that it was compared with is empty.
+            quantities["window_change"][:] = np.nan
+        self._sampled_before = True
         return Record(
             step=sample.step,
             wall_time=time.time(),
             layout=self._layout,
-            quantities=derive(sample.table, self._layout),
+            quantities=quantities,
             epoch=self._epoch,
             learning_rate=values["learning_rate"],
             loss=loss,
@@ -257,7 +264,7 @@ class Session:
 
     def _dispatch(self, record: Record, histograms: Mapping[str, np.ndarray]) -> None:
         view = View(record, histograms)
-        due = [part for part in self._parts if self._is_due(part, record.step)]
+        due = [part for part in self._parts if self._planner.is_due(part.schedule, record.step)]
         new = {id(part): self._judged(part, record) for part in due}
         for log_dir, run in self._runs.items():
             mine = [part for part in due if part.log_dir == log_dir]
@@ -269,11 +276,10 @@ class Session:
             for part in mine:
                 with self._reported(f"summaries of {type(part).__name__}"):
                     values += part.values(view)
-            self._write(run, record, values, [a for part in mine for a in new[id(part)]])
+            self._write(run, record, _unique(values), [a for p in mine for a in new[id(p)]])
 
     def _dispatch_logs(self, logs: Mapping[str, float]) -> None:
         """The loss became NaN or infinite at an update that was not sampled: say so at once."""
-        assert self._capture is not None
         record = Record(
             step=self._capture.updates_done,
             wall_time=time.time(),
@@ -301,6 +307,10 @@ class Session:
     def _write(
         self, run: RunFile, record: Record, values: list[summaries.Value], alerts: list[Alert]
     ) -> None:
+        # Two callbacks on one directory may judge alike.
+        known = {_identity(alert) for alert in run.alerts}
+        fresh = {_identity(alert): alert for alert in alerts}
+        alerts = [alert for identity, alert in fresh.items() if identity not in known]
         if alerts:
             run.alerts += alerts
             values.append(summaries.packed_alerts(run.alerts))
@@ -311,22 +321,6 @@ class Session:
                 run.flush()
 
     # -------------------------------------------------------------------------------------- helpers
-
-    def _is_due(self, part: Part, step: int) -> bool:
-        assert self._capture is not None
-        per_update = self._capture.batches_per_update
-        if part.schedule.is_due(step, self._started_at, per_update):
-            return True
-        return step in self._epoch_ends and part.schedule.is_epoch_due(self._epoch_ends[step])
-
-    @property
-    def _steps_per_execution(self) -> int:
-        return max(int(self._model.steps_per_execution or 1), 1)
-
-    @property
-    def _started_at(self) -> int:
-        """Updates that the model had seen when it was first watched."""
-        return self._history.start or 0
 
     def _flush(self) -> None:
         for run in self._runs.values():
@@ -347,6 +341,15 @@ class Session:
             logger.warning("tbwatch: %s. The training goes on; said once.", message)
 
 
+def _identity(alert: Alert) -> tuple[object, ...]:
+    return alert.step, alert.state, alert.rule, alert.diagnosis, alert.variables
+
+
+def _unique(values: Sequence[summaries.Value]) -> list[summaries.Value]:
+    """One value per tag and step: TensorBoard keeps no more, and two callbacks may share a file."""
+    return list({value.tag: value for value in values}.values())
+
+
 def _is_number(value: Any) -> bool:
     try:
         float(value)
@@ -359,16 +362,25 @@ _HISTORIES: weakref.WeakKeyDictionary[keras.Model, _History] = weakref.WeakKeyDi
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
-def session_of(model: keras.Model) -> Session:
-    """The session of the fit that is going on, or that begins."""
+def session_of(model: keras.Model, params: Mapping[str, Any]) -> Session | None:
+    """The session of the fit that is going on, or that begins; None if it cannot be watched.
+
+    Args:
+        model: the model that is fitted.
+        params: what Keras tells callbacks of the fit.
+    """
+    replicas = model.distribute_strategy.num_replicas_in_sync
+    if replicas > 1:
+        # In the step each replica sees its own gradient only: better nothing than a wrong number.
+        logger.warning("tbwatch: training on %d replicas is not watched yet.", replicas)
+        return None
     for session in _SESSIONS:
         if session._model is model and not session.is_over:
             return session
-    return Session(model)
+    return Session(model, params)
 
 
 @atexit.register
 def _flush_all() -> None:
     for session in list(_SESSIONS):
-        if not session.is_over:
-            session._flush()
+        session._flush()

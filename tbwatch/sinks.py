@@ -57,6 +57,6 @@ def check_stop_on(stop_on: Collection[str], diagnoses: Collection[str]) -> froze
 
 
 def stops(alert: Alert, stop_on: frozenset[str]) -> bool:
-    """Whether this alert ends the training."""
-    names = {alert.rule, alert.diagnosis, alert.severity}
-    return alert.state != "cleared" and bool(names & stop_on)
+    """Whether this alert ends the training: a severity stands for graver ones too."""
+    lighter = SEVERITIES[: SEVERITIES.index(alert.severity) + 1]
+    return alert.state != "cleared" and bool({alert.rule, alert.diagnosis, *lighter} & stop_on)

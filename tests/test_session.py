@@ -1,6 +1,8 @@
 """Callbacks at work in real fits: schedules, combinations, models of all kinds."""
 
 import logging
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -9,6 +11,7 @@ import tensorflow as tf
 
 import tbwatch
 from tbwatch import capture
+from tbwatch.reader import read_run
 from tbwatch.testing import Recorder
 from tests.nets import L, compile_, convnet, fit, images, scalars, tags
 
@@ -319,3 +322,123 @@ def test_a_model_without_convolution_has_no_grid(tmp_path):
     model = compile_(keras.Sequential([L.Input((8, 8, 1)), L.Flatten(), L.Dense(3)]))
     fit(model, tbwatch.Watch(tmp_path))
     assert not [tag for tag in tags(tmp_path) if tag.startswith("kernels/")]
+
+
+class _OnThirdBatch(keras.callbacks.Callback):
+    """Does something to the model in the middle of a fit."""
+
+    def __init__(self, action):
+        super().__init__()
+        self.action = action
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 2:
+            self.action(self.model)
+
+
+def _train_on_batch(model):
+    x, y = images(8)
+    model.train_on_batch(x, y)
+
+
+@pytest.mark.parametrize(
+    ("action", "extra"),
+    [(_train_on_batch, 1), (lambda model: model.make_train_function(force=True), 0)],
+)
+def test_another_callback_rebuilds_the_step(action, extra, tmp_path):
+    """The training goes on, and so does the watching."""
+    model, recorder = convnet(), Recorder()
+    watch = tbwatch.Watch(tmp_path, update_freq=1, detectors=[recorder])
+    fit(model, _OnThirdBatch(action), watch)
+    assert int(model.optimizer.iterations.numpy()) == 8 + extra
+    steps = [record.step for record in recorder.records]
+    assert steps[:3] == [1, 2, 3]
+    assert steps[-3:] == [6 + extra, 7 + extra, 8 + extra]
+
+
+def test_a_model_compiled_anew_is_watched_from_its_first_update(tmp_path):
+    """A fresh optimizer begins at 1, however long the model was trained before."""
+    model = convnet()
+    fit(model, updates=6)
+    fit(model, tbwatch.Watch(tmp_path / "a"), updates=2)
+    compile_(model, optimizer="sgd")
+    recorder = Recorder()
+    fit(model, tbwatch.Watch(tmp_path / "b", detectors=[recorder]), updates=4)
+    assert tags(tmp_path / "a")["training/loss"] == [7, 8]
+    assert [record.step for record in recorder.records] == [1, 2, 3, 4]
+
+
+class Twice(keras.Sequential):
+    """Applies its optimizer twice per batch."""
+
+    def train_step(self, data):
+        super().train_step(data)
+        return super().train_step(data)
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 3])
+def test_more_than_one_update_per_batch(steps_per_execution, tmp_path):
+    """A training step may call the optimizer as often as it likes."""
+    model = Twice([L.Input((8, 8, 1)), L.Flatten(), L.Dense(3)])
+    compile_(model, steps_per_execution=steps_per_execution)
+    records = _recorded(model, tmp_path, updates=6)
+    assert [record.step for record in records] == list(range(1, 13))
+
+
+def test_the_same_callback_twice_is_one(tmp_path):
+    """Passed twice, it judges and writes each record once."""
+    recorder = Recorder()
+    watch = tbwatch.Watch(tmp_path, update_freq=1, detectors=[recorder])
+    fit(convnet(), watch, watch, updates=4)
+    assert [record.step for record in recorder.records] == [1, 2, 3, 4]
+
+
+def test_two_callbacks_on_one_directory(tmp_path):
+    """Each tag has one value per step, and an alert that both raise is written once."""
+    model = convnet()
+    model.get_layer("fc1").bias.assign([-1e4] * 8)
+    watches = [tbwatch.Watch(tmp_path) for _ in range(2)]
+    fit(model, *watches, updates=30)
+    assert len(watches[0].alerts) == len(watches[1].alerts) == 1
+    for tag, steps in tags(tmp_path).items():
+        assert len(steps) == len(set(steps)), tag
+    assert len(read_run(tmp_path).alerts) == 1
+
+
+def test_several_replicas_are_refused_in_one_sentence(tmp_path, caplog):
+    """Each replica sees its own gradient only: better no number than a wrong one."""
+    code = f"""
+import keras, numpy as np, tensorflow as tf, tbwatch
+cpu = tf.config.list_physical_devices("CPU")[0]
+two = [tf.config.LogicalDeviceConfiguration()] * 2
+tf.config.set_logical_device_configuration(cpu, two)
+with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+callbacks = [tbwatch.Watch({str(tmp_path)!r})]
+model.fit(np.ones((8, 4)), np.ones((8, 1)), batch_size=4, verbose=0, callbacks=callbacks)
+print("iterations", int(model.optimizer.iterations.numpy()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "iterations 2" in done.stdout
+    assert done.stderr.count("training on 2 replicas is not watched yet") == 1
+    assert not tags(tmp_path)
+
+
+@pytest.mark.parametrize("steps_per_execution", [2, 3])
+def test_epoch_of_unknown_length_in_executions_of_several(steps_per_execution, tmp_path):
+    """The last update of each epoch is found once its length is known."""
+    x, y = images(56)
+    dataset = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    dataset = dataset.filter(lambda *_: True)  # hides that there are 7 batches
+    watch = tbwatch.Watch(tmp_path, update_freq="epoch", histogram_freq=0)
+    convnet(steps_per_execution=steps_per_execution).fit(
+        dataset, epochs=4, verbose=0, callbacks=[watch]
+    )
+    assert list(scalars(tmp_path, "training/loss")) == [8, 14, 21, 28]
+
+
+def test_epochs_of_zero(tmp_path, caplog):
+    """Nothing to do is nothing to say."""
+    fit(convnet(), tbwatch.Watch(tmp_path), epochs=0)
+    assert not caplog.records

@@ -31,8 +31,9 @@ class SharedCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras i
         raise NotImplementedError
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._session = session_of(self.model)
-        self._session.join(self.members(), self.params or {})
+        self._session = session_of(self.model, self.params or {})
+        if self._session is not None:
+            self._session.join(self.members())
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._session is not None:
@@ -44,7 +45,7 @@ class SharedCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras i
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._session is not None:
-            self._session.end_epoch(self.members()[0])
+            self._session.end_epoch(self.members()[0], epoch)
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         if self._session is not None:

@@ -106,11 +106,12 @@ class DeadUpdateDetector(Judge):
         include: as in `WeightHistograms`.
         exclude: as in `WeightHistograms`.
         on_alert: called with each `Alert`, for a chat message or a ticket.
-        stop_on: names of diagnoses, rules or severities that end the training, e.g.
-            `{"critical"}`.
+        stop_on: names of diagnoses, rules or severities (and what is graver) that end the
+            training, e.g. `{"critical"}`.
 
     Attributes:
-        alerts: every alert so far, oldest first.
+        alerts: every alert of the run so far, oldest first; a model that is compiled anew, or
+            another one, begins a new run.
 
     Raises:
         TypeError, ValueError: for an argument that is not as above, in one sentence.

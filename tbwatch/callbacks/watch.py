@@ -33,11 +33,12 @@ class Watch(SharedCallback):
             False.
         detectors: names (`"nonfinite"`, `"dead_update"`) or detector objects; None for all.
         on_alert: called with each `Alert`.
-        stop_on: names of diagnoses, rules or severities that end the training, e.g.
-            `{"nonfinite"}`.
+        stop_on: names of diagnoses, rules or severities (and what is graver) that end the
+            training, e.g. `{"nonfinite"}`.
 
     Attributes:
-        alerts: every alert so far, oldest first.
+        alerts: every alert of the run so far, oldest first; a model that is compiled anew, or
+            another one, begins a new run.
 
     Raises:
         TypeError, ValueError: for an argument that is not as above, in one sentence.

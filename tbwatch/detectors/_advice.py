@@ -49,7 +49,7 @@ ADVICE = {
         1.0,
         "every element of its gradient is exactly 0 (update ratio {update_ratio:.1e}; it last "
         "moved at update {last_moved_at:.0f}).",
-        "No signal from the loss reaches {layer}: look for dead ReLUs before or after it, a "
+        "No signal from the loss reaches {layer}: look for dead ReLUs after or before it, a "
         "saturated or one-unit softmax, rounding (sign, argmax), masks or a constant loss.",
     ),
     "regularisation_only": Advice(
@@ -66,8 +66,8 @@ ADVICE = {
         0.5,
         "{update_zero_fraction:.0%} of its elements did not change although they have a gradient: "
         "in {dtype} the update is rounded away (update ratio {update_ratio:.1e}).",
-        "Keep the variables of {layer} in float32 (mixed_bfloat16 or mixed_float16 do), or raise "
-        "the learning rate.",
+        "Raise the learning rate of {layer}; if its variables are float16 or bfloat16, keep them in "
+        "float32, as the policies mixed_float16 and mixed_bfloat16 do.",
     ),
     "dead_update": Advice(
         "critical",

@@ -219,7 +219,9 @@ class DeadUpdate:
             "last_moved_at": float(self._last_moved[row]),
             "dtype": variable.dtype,
         }
-        threshold = advice.threshold if advice.threshold is not None else self.threshold
+        threshold = self.threshold if advice.threshold is None else advice.threshold
+        if diagnosis == "weights_too_large" and float(evidence["weight_scale"]) <= threshold:
+            threshold = ALSO_LARGE_WEIGHT_SCALE
         return Finding(
             rule=self.name,
             diagnosis=diagnosis,

@@ -1,0 +1,112 @@
+"""Bad luck with the disk never ends a training run, and nothing already written is lost."""
+
+import logging
+import shutil
+import subprocess
+
+import keras
+import pytest
+
+import tbwatch
+from tbwatch import parts
+from tbwatch.reader import read_run
+from tests.nets import convnet, fit
+
+
+@pytest.fixture(name="small_disk")
+def _small_disk(tmp_path):
+    """A real file system of 192 KiB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=192k", "tmpfs", str(mount)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], capture_output=True, check=False)
+
+
+class _At(keras.callbacks.Callback):
+    """Does something after a batch."""
+
+    def __init__(self, batch, action):
+        super().__init__()
+        self.batch, self.action = batch, action
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.batch and self.action is not None:
+            self.action()
+            self.action = None  # once, not in each epoch
+
+
+def _said(caplog):
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+
+
+def test_full_disk_and_space_again(small_disk, caplog, monkeypatch):
+    """Training goes on; one message; what was written before and after is readable."""
+    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    filler = small_disk / "filler"
+    filler.write_bytes(b"x" * 100_000)
+    model = convnet()
+    watch = tbwatch.Watch(small_disk / "run1", update_freq=1)
+    fit(model, watch, _At(59, filler.unlink), updates=80)
+    assert int(model.optimizer.iterations.numpy()) == 80
+    said = _said(caplog)
+    assert len([m for m in said if "event file" in m]) in (1, 2), said  # writing, and flushing
+    steps = [record.step for record in read_run(small_disk / "run1").records]
+    assert steps[:3] == [1, 2, 3]
+    assert steps[-1] >= 60
+    assert steps == sorted(steps)
+
+
+def test_a_disk_that_is_full_from_the_start_is_not_littered(small_disk, caplog, monkeypatch):
+    """No empty file is left for each try."""
+    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    (small_disk / "run1" / "tbwatch").mkdir(parents=True)
+    (small_disk / "filler").write_bytes(b"x" * 192 * 1024)
+    fit(convnet(), tbwatch.Watch(small_disk / "run1"), updates=10)
+    assert len(_said(caplog)) >= 1
+    assert len(list((small_disk / "run1" / "tbwatch").iterdir())) <= 1
+
+
+def test_log_dir_removed_during_the_run(tmp_path, caplog, monkeypatch):
+    """Said once; the records that follow go to a new file."""
+    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    log_dir = tmp_path / "run1"
+    watch = tbwatch.Watch(log_dir, update_freq=1)
+    fit(convnet(), watch, _At(3, lambda: shutil.rmtree(log_dir)), updates=6, epochs=3)
+    said = _said(caplog)
+    assert len(said) == 1
+    assert "removed" in said[0]
+    assert [record.step for record in read_run(log_dir).records][-1] == 18
+
+
+def test_killed_runs_are_readable(tmp_path):
+    """`kill -9`: everything up to the last flush is there."""
+    import signal
+    import sys
+    import time
+
+    code = f"""
+import keras, tbwatch
+from tests.nets import convnet, fit
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        import time
+        time.sleep(0.05)
+        print(batch + 1, flush=True)
+fit(convnet(), tbwatch.Watch({str(tmp_path)!r}, update_freq=1), Slow(), updates=1000)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    begin, done = None, 0
+    for line in process.stdout:
+        done = int(line)
+        begin = begin or time.monotonic()
+        if time.monotonic() - begin > 6:
+            process.send_signal(signal.SIGKILL)
+            break
+    process.wait()
+    steps = [record.step for record in read_run(tmp_path).records]
+    # Flushed every two seconds, at 20 updates a second or fewer.
+    assert steps == list(range(1, len(steps) + 1))
+    assert done - 60 <= steps[-1] <= done + 1
