@@ -157,10 +157,10 @@ def test_a_group_spans_the_times_of_its_variables() -> None:
     assert (book.alerts[-1].first_seen, book.alerts[-1].last_seen) == (1, 4)
 
 
-def test_the_loss_comes_before_all_variables() -> None:
-    """A finding on the loss has no row in the layout, and leads."""
-    alerts = told(AlertBook(), 1, finding("a/kernel"), finding("loss"))
-    assert alerts == [("raised", "zero_gradient", ("loss", "a/kernel"))]
+def test_the_loss_comes_after_all_variables() -> None:
+    """In forward order the loss is last, so the first variable is what the alert is named after."""
+    alerts = told(AlertBook(), 1, finding("loss"), finding("a/kernel"))
+    assert alerts == [("raised", "zero_gradient", ("a/kernel", "loss"))]
 
 
 def test_an_alert_says_all_that_finding_and_record_know() -> None:

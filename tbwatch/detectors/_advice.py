@@ -66,8 +66,8 @@ ADVICE = {
         0.5,
         "{update_zero_fraction:.0%} of its elements did not change although they have a gradient: "
         "in {dtype} the update is rounded away (update ratio {update_ratio:.1e}).",
-        "Raise the learning rate of {layer}; if its variables are float16 or bfloat16, keep them in "
-        "float32, as the policies mixed_float16 and mixed_bfloat16 do.",
+        "Raise the learning rate of {layer}; if its variables are float16 or bfloat16, keep them "
+        "in float32, as the policies mixed_float16 and mixed_bfloat16 do.",
     ),
     "dead_update": Advice(
         "critical",
