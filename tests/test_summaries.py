@@ -18,7 +18,7 @@ from tbwatch import summaries
 from tbwatch.alerts import Alert
 from tbwatch.layout import Layout
 from tbwatch.quantities import NAMES, QUANTITIES
-from tbwatch.statistics import bucket_counts
+from tbwatch.statistics import Flat
 from tbwatch.testing import make_layout, make_record
 
 HOSTILE = 'a|b\n"\\</script>\x00\u2028\ud800é'
@@ -165,7 +165,10 @@ def test_text_with_half_a_character_is_written_all_the_same() -> None:
 
 def test_histogram_holds_rows_of_finite_elements() -> None:
     """Float32 rows (left, right, count) for TensorBoard's histograms; none for only NaN."""
-    counts = [bucket_counts(tf.constant(v)).numpy() for v in ([np.nan, 1.0, -1.0, 0.0], [np.nan])]
+    counts = [
+        Flat().bucket_counts(tf.constant(v))[0].numpy()
+        for v in ([np.nan, 1.0, -1.0, 0.0], [np.nan])
+    ]
     some, none = stored(*(summaries.histogram("a", c) for c in counts))
     assert some.metadata.plugin_data.plugin_name == "histograms"
     rows = make_ndarray(some.tensor)
