@@ -8,6 +8,7 @@ function itself; both begin with `make_train_function`, which then puts a fresh 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from tbwatch.groups import Gradient
 from tbwatch.layout import Layout, WatchedVariable, unique_names
 from tbwatch.models import PatternError, frozen_names, is_watchable, key_of, native, path_of, rms_of
 from tbwatch.sampler import Request, Sample, Sampler
+
+logger = logging.getLogger("tbwatch")
 
 
 class Capture:
@@ -62,6 +65,8 @@ class Capture:
     def attach(self) -> None:
         """Put the instrumented training function in place; `fit` traces it at the first batch."""
         model = self._model
+        if model.train_function is not None:
+            self._warn_of_changed_flags()
         model.make_train_function(force=True)
         plain = model.train_function
 
@@ -102,6 +107,23 @@ class Capture:
             return
         self._model.train_function = None
         self._on_detach()
+
+    def _warn_of_changed_flags(self) -> None:
+        """Say so if the step that was traced before trains other variables than a new one will.
+
+        Keras goes on with the old trace until `compile`. Watching needs a new one, which follows
+        the flags: the one case in which watching changes what is trained.
+        """
+        traced = {key_of(v) for v in self._optimizer._trainable_variables}
+        now = {key_of(v): v for v in self._model.trainable_variables}
+        if self._optimizer.built and traced != set(now):
+            logger.warning(
+                "tbwatch: `trainable` was changed without compile(), so Keras alone would go on "
+                "training the %d variables it trained before; watched, the %d variables with "
+                "trainable=True are trained. Call compile() after changing it.",
+                len(traced),
+                len(now),
+            )
 
     @property
     def is_attached(self) -> bool:

@@ -369,6 +369,9 @@ def session_of(model: keras.Model, params: Mapping[str, Any]) -> Session | None:
         model: the model that is fitted.
         params: what Keras tells callbacks of the fit.
     """
+    if model.optimizer is None:
+        logger.warning("tbwatch: nothing is watched: the model has no optimizer.")
+        return None
     replicas = model.distribute_strategy.num_replicas_in_sync
     if replicas > 1:
         # In the step each replica sees its own gradient only: better nothing than a wrong number.

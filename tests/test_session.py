@@ -442,3 +442,38 @@ def test_epochs_of_zero(tmp_path, caplog):
     """Nothing to do is nothing to say."""
     fit(convnet(), tbwatch.Watch(tmp_path), epochs=0)
     assert not caplog.records
+
+
+def test_trainable_changed_without_compile(tmp_path, caplog):
+    """Watching needs a new trace, which follows the flags: the user is told of the difference."""
+    model = convnet()
+    fit(model)
+    fit(model, tbwatch.Watch(tmp_path))
+    assert not caplog.records
+    fit(model)
+    model.get_layer("fc1").trainable = False
+    fit(model, tbwatch.Watch(tmp_path))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "training the 6 variables it trained before" in said
+    assert "the 4 variables with trainable=True" in said
+    compile_(model)
+    caplog.clear()
+    fit(model, tbwatch.Watch(tmp_path))
+    assert not caplog.records
+
+
+class NoOptimizer(keras.Sequential):
+    """Trains nothing, and has no optimizer to do it with."""
+
+    def train_step(self, data):
+        return {"loss": tf.constant(0.5)}
+
+
+def test_a_model_without_an_optimizer(tmp_path, caplog):
+    """It runs, and one line says that nothing is watched."""
+    model = NoOptimizer([L.Input((8, 8, 1)), L.Flatten(), L.Dense(3)])
+    model.compile(optimizer=None, loss="mse")
+    fit(model, tbwatch.Watch(tmp_path))
+    assert [r.getMessage() for r in caplog.records] == [
+        "tbwatch: nothing is watched: the model has no optimizer."
+    ]
