@@ -110,3 +110,12 @@ fit(convnet(), tbwatch.Watch({str(tmp_path)!r}, update_freq=1), Slow(), updates=
     # Flushed every two seconds, at 20 updates a second or fewer.
     assert steps == list(range(1, len(steps) + 1))
     assert done - 60 <= steps[-1] <= done + 1
+
+
+def test_an_alert_is_on_the_disk_at_once(tmp_path):
+    """Whoever looks after the batch that raised it finds it, however long the run goes on."""
+    model, found = convnet(), []
+    model.get_layer("fc1").bias.assign([-1e4] * 8)
+    look = _At(20, lambda: found.extend(read_run(tmp_path).alerts))
+    fit(model, tbwatch.Watch(tmp_path), look, updates=30)
+    assert [(alert.step, alert.diagnosis) for alert in found] == [(21, "zero_gradient")]

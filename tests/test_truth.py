@@ -115,6 +115,9 @@ def test_optimizers(name, tmp_path):
     model.compile(OPTIMIZERS[name](), LOSS, jit_compile=False)
     records = _fit(model, tmp_path)
     _compare(records, expected(model))
+    # An update that overwrote the weights by their average is recorded, and not judged.
+    overwrites = [record.step for record in records if not record.judged]
+    assert overwrites == ([3, 6, 9] if name == "ema" else [])
 
 
 @pytest.mark.parametrize("mode", ["graph", "eager", "xla_steps_per_execution"])
