@@ -144,18 +144,24 @@ def test_an_l2_penalty_does_not_hide_a_dead_layer(digits, tmp_path):
     assert ("zero_gradient", "conv1/kernel") in _named(alerts)
 
 
+class _Poison(keras.callbacks.Callback):
+    """Makes the kernel of a layer NaN before a batch."""
+
+    def __init__(self, layer, batch):
+        super().__init__()
+        self.layer, self.batch = layer, batch
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == self.batch:
+            kernel = self.model.get_layer(self.layer).kernel
+            kernel.assign(kernel * np.nan)
+
+
 def test_nan_names_the_update_and_stops(digits, tmp_path):
     """A NaN from update 31 on: said at that very update, and the training stops if asked to."""
-
-    class Poison(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            if batch == 30:
-                kernel = self.model.get_layer("conv2").kernel
-                kernel.assign(kernel * np.nan)
-
     model, heard = _convnet(), []
     watch = tbwatch.Watch(tmp_path, stop_on={"nonfinite"}, on_alert=heard.append)
-    model.fit(*digits, batch_size=64, verbose=0, callbacks=[watch, Poison()])
+    model.fit(*digits, batch_size=64, verbose=0, callbacks=[watch, _Poison("conv2", 30)])
     assert [alert.step for alert in watch.alerts] == [31]
     assert watch.alerts == heard
     assert watch.alerts[0].severity == "critical"
@@ -165,15 +171,9 @@ def test_nan_names_the_update_and_stops(digits, tmp_path):
 
 def test_nan_between_two_samples_is_said_at_once(digits, tmp_path):
     """At a sparse frequency the loss tells, at the update at which it turns NaN."""
-
-    class Poison(keras.callbacks.Callback):
-        def on_train_batch_begin(self, batch, logs=None):
-            if batch == 12:
-                kernel = self.model.get_layer("out").kernel
-                kernel.assign(kernel * np.nan)
-
     watch = tbwatch.Watch(tmp_path, update_freq=25, histogram_freq=0)
-    _convnet().fit(*digits, batch_size=64, verbose=0, callbacks=[Poison(), watch])
+    model = _convnet()
+    model.fit(*digits, batch_size=64, verbose=0, callbacks=[_Poison("out", 12), watch])
     first, second = watch.alerts[:2]
     assert (first.step, first.variables) == (13, ("loss",))
     assert (second.step, second.diagnosis) == (25, "nonfinite")

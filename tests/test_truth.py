@@ -9,7 +9,9 @@ import tensorflow as tf
 
 import tbwatch
 from tbwatch import groups
+from tbwatch.histogram import to_rows
 from tbwatch.testing import Recorder
+from tests.nets import events
 from tests.truth import expected, truth_model
 
 UPDATES = 9
@@ -95,6 +97,47 @@ def test_large_variables_are_measured_alone_small_ones_in_packs(mode, tmp_path, 
     assert sizes.count(1) >= 3
     assert sum(size > 1 for size in sizes) >= 2
     _compare(_fit(model, tmp_path), expected(model))
+
+
+def _counts(tensor):
+    """Elements by the top 12 bits of their float32 form, by NumPy."""
+    return np.bincount(tensor.astype(np.float32).view(np.uint32).ravel() >> 20, minlength=4096)
+
+
+@pytest.mark.parametrize("mode", ["graph", "eager", "xla_steps_per_execution"])
+def test_histograms_in_the_event_file(mode, tmp_path):
+    """Weights before the update, the gradient, and dW, of every update: one Event for each."""
+    keras.utils.set_random_seed(3)
+    model = truth_model(*_network(), UPDATES)
+    model.compile(SGD(0.1), LOSS, **{"jit_compile": False, **MODES[mode]})
+    watch = tbwatch.Watch(tmp_path, histogram_update_freq=1)
+    x, y = _data()
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[watch])
+    stores = {k: [v.numpy() for v in m] for k, m in vars(model)["truth"].stores.items()}
+    # What NumPy makes of the float32 numbers: dW is rounded once more in float64.
+    stores["updates"] = [
+        a.astype("f4") - b.astype("f4")
+        for a, b in zip(stores["after"], stores["before"], strict=True)
+    ]
+    paths = [v.path for v in model.trainable_variables]
+    # The nested model has a layer of the same name.
+    names = [f"{p}_1" if p in paths[:at] else p for at, p in enumerate(paths)]
+    wanted = {"weights": "before", "biases": "before", "gradients": "gradient"}
+    steps, compared = [], 0
+    for event in events(tmp_path):
+        if event.step:
+            steps.append(event.step)
+        for value in event.summary.value:
+            group, _, name = value.tag.partition("/")
+            if group not in (*wanted, "updates"):
+                continue
+            tensors = stores[wanted.get(group, group)][names.index(name)]
+            want = to_rows(_counts(tensors[event.step - 1]))
+            got = np.frombuffer(value.tensor.tensor_content, np.float32).reshape(-1, 3)
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-30)
+            compared += 1
+    assert steps == list(range(1, UPDATES + 1)), "one Event per sample"
+    assert compared == 3 * len(names) * UPDATES
 
 
 OPTIMIZERS = {
