@@ -361,14 +361,14 @@ def test_a_model_compiled_anew_is_watched_from_its_first_update(tmp_path):
     model = convnet()
     fit(model, updates=6)
     fit(model, tbwatch.Watch(tmp_path / "a"), updates=2)
+    model.optimizer.iterations.assign(0)  # the same optimizer, wound back
+    fit(model, tbwatch.Watch(tmp_path / "c"), updates=2)
+    assert tags(tmp_path / "c")["training/loss"] == [1, 2]
     compile_(model, optimizer="sgd")
     recorder = Recorder()
     fit(model, tbwatch.Watch(tmp_path / "b", detectors=[recorder]), updates=4)
     assert tags(tmp_path / "a")["training/loss"] == [7, 8]
     assert [record.step for record in recorder.records] == [1, 2, 3, 4]
-    model.optimizer.iterations.assign(0)  # the same optimizer, wound back
-    fit(model, tbwatch.Watch(tmp_path / "c", detectors=[recorder]), updates=2)
-    assert tags(tmp_path / "c")["training/loss"] == [1, 2]
 
 
 class Twice(keras.Sequential):
