@@ -140,7 +140,7 @@ class Capture:
     @property
     def updates_done(self) -> int:
         """Updates that the optimizer has made so far (a device read)."""
-        return int(self._optimizer._iterations.numpy()) // self.batches_per_update
+        return self.batches_done // self.batches_per_update
 
     @property
     def batches_done(self) -> int:

@@ -37,7 +37,6 @@ class Group:
         self._dtype = statistics.compute_dtype(variables[0].dtype)
         sizes = [variable.shape.num_elements() for variable in variables]
         self._pack = Rows(sizes) if len(variables) > 1 else None
-        self._by = self._pack or Flat()
         shape = self._pack.shape if self._pack else [sizes[0]]
         self._copy = state(shape, self._dtype, variables[0].device) if keeps_copy else None
 

@@ -26,7 +26,7 @@ def first_conv_kernel(model: keras.Model) -> dict[str, tf.Variable]:
     convolutions = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
     for layer in flat_layers(model):
         if isinstance(layer, convolutions) and layer.built:
-            return {path_of(layer.kernel, model.name).rpartition("/")[0]: native(layer.kernel)}
+            return {_kernel_name(layer, model): native(layer.kernel)}
     return {}
 
 
@@ -39,25 +39,25 @@ def named_kernels(model: keras.Model, names: Sequence[str]) -> dict[str, tf.Vari
     kernels = {}
     for name in names:
         found = [la for la in flat_layers(model) if name in (la.name, la.path) and la.built]
-        of_four = [
-            la for la in found if len(getattr(getattr(la, "kernel", None), "shape", ())) == 4
-        ]
+        of_four = [layer for layer in found if _has_four_axes(layer)]
         if not of_four:
             what = "has no kernel with four axes" if found else "does not exist"
-            fits = [n for n in map(_conv_name, flat_layers(model)) if n]
+            fits = [layer.name for layer in flat_layers(model) if _has_four_axes(layer)]
             raise PatternError(
                 f"kernels names the layer {name!r}, which {what}; layers with such a kernel: "
                 f"{', '.join(fits) or 'none'}."
             )
-        for layer in of_four:
-            path = path_of(layer.kernel, model.name).rpartition("/")[0]
-            kernels[path] = native(layer.kernel)
+        kernels.update({_kernel_name(layer, model): native(layer.kernel) for layer in of_four})
     return kernels
 
 
-def _conv_name(layer: Any) -> str | None:
+def _has_four_axes(layer: Any) -> bool:
     kernel = getattr(layer, "kernel", None)
-    return str(layer.name) if len(getattr(kernel, "shape", ())) == 4 else None
+    return len(getattr(kernel, "shape", ())) == 4
+
+
+def _kernel_name(layer: Any, model: keras.Model) -> str:
+    return path_of(layer.kernel, model.name).rpartition("/")[0]
 
 
 def frozen_names(model: keras.Model) -> list[str]:

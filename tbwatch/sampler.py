@@ -72,16 +72,6 @@ class Sampler:
         shape = [request.histogram_slots, len(self._kinds) * self._rows, BUCKETS]
         self._counts = state(shape) if self._kinds else None
 
-    @property
-    def slots(self) -> int:
-        """How many updates can be planned at once."""
-        return self._request.slots
-
-    @property
-    def histogram_slots(self) -> int:
-        """How many of them can have histograms."""
-        return self._request.histogram_slots
-
     def plan(self, steps: Sequence[int], histogram_steps: Sequence[int]) -> None:
         """Sample these updates next, some of them with histograms."""
         self._plan.assign(_padded(steps, self._request.slots))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 
@@ -10,6 +11,7 @@ import pytest
 
 from tbwatch.alerts import Alert, AlertBook, Finding, severity_at_least
 from tbwatch.testing import make_layout, make_record
+from tests import alert_cases
 
 HOSTILE = 'a|b\n"\\</script>\x00\u2028\ud800é'
 LAYOUT = make_layout("a/kernel", "b/kernel", "c/kernel")
@@ -29,26 +31,8 @@ def finding(variable: str = "a/kernel", **fields) -> Finding:
     return Finding(variable=variable, **{**defaults, **fields})
 
 
-def make_alert(**fields) -> Alert:
-    """An alert of which the test names what matters."""
-    defaults = {
-        "rule": "dead_update",
-        "diagnosis": "zero_gradient",
-        "severity": "warning",
-        "state": "raised",
-        "variables": ("net/a/kernel", "b/kernel"),
-        "message": "It is still.",
-        "value": 0.5,
-        "threshold": 1e-7,
-        "remedy": "Wake it.",
-        "step": 30,
-        "epoch": 2,
-        "first_seen": 10,
-        "last_seen": 30,
-        "wall_time": 1.5e9,
-        "samples": 3,
-    }
-    return Alert(**{**defaults, **fields})
+# Two variables, so that an alert has others to name.
+make_alert = functools.partial(alert_cases.make_alert, variables=("net/a/kernel", "b/kernel"))
 
 
 def told(book: AlertBook, step: int, *findings: Finding) -> list[tuple[str, str, tuple[str, ...]]]:

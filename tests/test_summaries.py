@@ -20,30 +20,9 @@ from tbwatch.layout import Layout
 from tbwatch.quantities import NAMES, QUANTITIES
 from tbwatch.statistics import Flat
 from tbwatch.testing import make_layout, make_record
+from tests.alert_cases import make_alert
 
 HOSTILE = 'a|b\n"\\</script>\x00\u2028\ud800é'
-
-
-def make_alert(**fields) -> Alert:
-    """An alert of which the test names what matters."""
-    defaults = {
-        "rule": "dead_update",
-        "diagnosis": "zero_gradient",
-        "severity": "warning",
-        "state": "raised",
-        "variables": ("a/kernel",),
-        "message": "It is still.",
-        "value": 0.5,
-        "threshold": 1e-7,
-        "remedy": "Wake it.",
-        "step": 30,
-        "epoch": 2,
-        "first_seen": 10,
-        "last_seen": 30,
-        "wall_time": 1.5e9,
-        "samples": 3,
-    }
-    return Alert(**{**defaults, **fields})
 
 
 def stored(*values: Summary.Value) -> list[Summary.Value]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ class PartCallback(SharedCallback):
 
     histogram_kinds: frozenset[str] = frozenset()
     needs_updates = False
+    _watched: weakref.ref[keras.Model] | None = None
 
     def __init__(self, log_dir: LogDir, schedule: Schedule, selection: Selection) -> None:
         super().__init__()
@@ -85,6 +87,12 @@ class PartCallback(SharedCallback):
     def count_active_alerts(self) -> int:
         """Variables with an alert that still holds: none."""
         return 0
+
+    def _is_new(self, model: keras.Model) -> bool:
+        """Whether the model that this callback watched last was another one, or none."""
+        last = self._watched() if self._watched is not None else None
+        self._watched = weakref.ref(model)
+        return last is not model
 
     def _per_variable(self, quantity: str, record: Record) -> Iterator[summaries.Value]:
         """One scalar per selected variable that has a value."""

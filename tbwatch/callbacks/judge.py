@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import keras
@@ -41,7 +40,6 @@ class Judge(PartCallback):
         self.detectors = list(detectors)
         self._book = AlertBook()
         self._last_step = 0
-        self._watched: weakref.ref[keras.Model] | None = None
 
     @property
     def alerts(self) -> list[Alert]:
@@ -50,9 +48,8 @@ class Judge(PartCallback):
 
     def start(self, model: keras.Model, layout: Layout) -> None:
         """Begin anew for another model; a second fit of the same one goes on."""
-        if self._watched is None or self._watched() is not model:
+        if self._is_new(model):
             self._reset()
-        self._watched = weakref.ref(model)
 
     def judge(self, record: Record) -> list[Alert]:
         """New alerts of this record."""

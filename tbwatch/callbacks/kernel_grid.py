@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator, Sequence
 
 import keras
@@ -61,7 +60,6 @@ class KernelGrid(PartCallback):
         self.layers = names
         self.grid, self.pad, self.scale = grid, pad, scale
         self._initial: dict[str, np.ndarray] = {}
-        self._watched: weakref.ref[keras.Model] | None = None
 
     def start(self, model: keras.Model, layout: Layout) -> None:
         """Find the kernels, and keep W_0 of a model that is watched for the first time."""
@@ -69,9 +67,8 @@ class KernelGrid(PartCallback):
             self._kernels = models.first_conv_kernel(model)
         else:
             self._kernels = models.named_kernels(model, self.layers)
-        if self._watched is None or self._watched() is not model:
+        if self._is_new(model):
             self._initial = {name: kernel.numpy() for name, kernel in self._kernels.items()}
-        self._watched = weakref.ref(model)
         for name, initial in self._initial.items():
             self._picture(initial, initial, name)
 
