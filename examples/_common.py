@@ -1,4 +1,4 @@
-"""What the MNIST examples share: options, batches, the number of updates, the closing report."""
+"""What the examples share: options, batches, the number of updates, the closing report."""
 
 from __future__ import annotations
 
@@ -19,27 +19,36 @@ if TYPE_CHECKING:
 
 
 def make_parser(
-    doc: str, name: str, *, epochs: int, batch_size: int, learning_rate: float
+    doc: str,
+    name: str,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float | None,
+    digits: bool = True,
 ) -> argparse.ArgumentParser:
-    """The options that both examples have, with each one's own defaults.
+    """The options that the examples have in common, with each one's own defaults.
 
     Args:
         doc: The script's docstring, shown by `--help`.
         name: Names the default log directory, `logs/<name>/<time stamp>`.
         epochs: Default of `--epochs`.
         batch_size: Default of `--batch-size`.
-        learning_rate: Default of `--learning-rate`.
+        learning_rate: Default of `--learning-rate`; None where the script works it out itself and
+            its docstring says how.
+        digits: It trains on MNIST: adds `--data`.
     """
     parser = argparse.ArgumentParser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    add(
-        "--data",
-        metavar="FILE.npz",
-        help="MNIST as keras.datasets.mnist stores it, or the word "
-        f"'{RENDERED}' for digits rendered with Pillow (default: download with Keras)",
-    )
+    if digits:
+        add(
+            "--data",
+            metavar="FILE.npz",
+            help="MNIST as keras.datasets.mnist stores it, or the word "
+            f"'{RENDERED}' for digits rendered with Pillow (default: download with Keras)",
+        )
     add("--epochs", type=whole_number(1), default=epochs, help="default: %(default)s")
     add(
         "--steps",
@@ -47,14 +56,8 @@ def make_parser(
         help="at most so many updates in all, for a short run (default: no limit)",
     )
     add("--batch-size", type=whole_number(1), default=batch_size, help="default: %(default)s")
-    add(
-        "--init",
-        choices=("default", "normal"),
-        default="default",
-        help="initial weights: Keras's (Glorot, zero biases), or all, biases too, drawn from "
-        "N(0, 1) (default: %(default)s)",
-    )
-    add("--learning-rate", type=positive, default=learning_rate, help="default: %(default)s")
+    rate_help = "default: see above" if learning_rate is None else "default: %(default)s"
+    add("--learning-rate", type=positive, default=learning_rate, help=rate_help)
     add(
         "--log-dir",
         type=directory,
@@ -63,6 +66,22 @@ def make_parser(
     )
     add("--seed", type=whole_number(0), default=0, help="default: %(default)s")
     return parser
+
+
+def add_init(parser: argparse.ArgumentParser, **more: str) -> None:
+    """Adds `--init`, None if it is not given; `more` are choices of one script, with their help."""
+    choices = {
+        "default": "Keras's (Glorot, zero biases)",
+        "normal": "all, biases too, drawn from N(0, 1)",
+        **more,
+    }
+    parser.add_argument(
+        "--init",
+        choices=tuple(choices),
+        help="initial weights; "
+        + "; ".join(f"{choice}: {meaning}" for choice, meaning in choices.items())
+        + " (default: default)",
+    )
 
 
 def load_or_exit(parser: argparse.ArgumentParser, path: str | None) -> tuple[Digits, Digits]:
@@ -111,6 +130,11 @@ def print_report(
 ) -> None:
     """Prints the test accuracy, the alerts, and how to look at the run."""
     print(f"\nTest accuracy: {accuracy:.3f} ({tested} digits)\n")
+    print_alerts(alerts, log_dir)
+
+
+def print_alerts(alerts: Sequence[tbwatch.Alert], log_dir: str) -> None:
+    """Prints the alerts, and how to look at the run."""
     if alerts:
         print(f"{len(alerts)} alert{'s' if len(alerts) > 1 else ''}:")
         for alert in alerts:
@@ -153,9 +177,9 @@ def directory(text: str) -> str:
     return text
 
 
-def initializers(init: str) -> dict[str, Any]:
+def initializers(init: str | None) -> dict[str, Any]:
     """Arguments for one layer; drawn anew at each call, for layers must not share their noise."""
-    if init == "default":
+    if init in (None, "default"):
         return {}
     return {
         "kernel_initializer": keras.initializers.RandomNormal(stddev=1.0),

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import keras
 from _common import (
+    add_init,
     initializers,
     load_or_exit,
     make_batches,
@@ -27,7 +28,7 @@ from _common import (
 import tbwatch
 
 
-def build_model(init: str) -> keras.Model:
+def build_model(init: str | None) -> keras.Model:
     """Two convolutions, two dense layers: 28 x 28 grey pictures to ten logits."""
     layers = keras.layers
     return keras.Sequential(
@@ -53,6 +54,7 @@ def build_model(init: str) -> keras.Model:
 def main() -> None:
     """Trains, tests, and prints the alerts."""
     parser = make_parser(__doc__, "mnist_convnet", epochs=3, batch_size=128, learning_rate=1e-3)
+    add_init(parser)
     options = parser.parse_args()
     train, test = load_or_exit(parser, options.data)
     epochs, steps = plan_updates(len(train[0]), options.batch_size, options.epochs, options.steps)

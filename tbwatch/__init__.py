@@ -18,6 +18,7 @@ from tbwatch._version import __version__
 if TYPE_CHECKING:
     from tbwatch.alerts import Alert
     from tbwatch.callbacks import (
+        ActivationHistograms,
         DeadUpdateDetector,
         GradientHistograms,
         GradientNorms,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from tbwatch.record import Record
 
 _HOMES = {
+    "ActivationHistograms": "callbacks",
     "Alert": "alerts",
     "DeadUpdateDetector": "callbacks",
     "GradientHistograms": "callbacks",
@@ -43,6 +45,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "ActivationHistograms",
     "Alert",
     "DeadUpdateDetector",
     "GradientHistograms",

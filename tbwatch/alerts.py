@@ -30,6 +30,8 @@ class Finding:
         evidence: further numbers, name -> value.
         samples: consecutive records behind the verdict.
         since: update of the first of them; None for the record at hand.
+        follows: True for a variable that is only affected by what ails another one: in an alert
+            it is listed behind those that are sick themselves.
     """
 
     rule: str
@@ -43,20 +45,22 @@ class Finding:
     evidence: Mapping[str, float | str] = dataclasses.field(default_factory=dict)
     samples: int = 1
     since: int | None = None
+    follows: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
 class Alert:
     """A change of state: a finding that was raised, worsened or cleared.
 
-    One alert speaks for all variables that changed state for the same reason at the same record;
-    its numbers are those of the first one in forward order.
+    One alert speaks for all variables that are affected by the same cause; its numbers are those
+    of the first one.
 
     Attributes:
         rule, diagnosis, severity, message, value, threshold, remedy, evidence, samples: as in
             `Finding`.
         state: `"raised"`, `"worsened"` or `"cleared"`.
-        variables: names in forward order.
+        variables: names in forward order, those that are only affected behind the others. The
+            output of a layer is called `<layer>/activation`, the loss `loss`.
         step: update at which the state changed.
         epoch: epoch of that update, from 0.
         first_seen: update of the first record behind it.
@@ -145,17 +149,22 @@ class Alert:
 
 
 @dataclasses.dataclass
-class _Active:
-    finding: Finding
+class _Cause:
+    """A diagnosis that holds: the variables that it holds for now, and what was told of it."""
+
+    findings: list[Finding]
+    severity: str
     first_seen: int
     last_seen: int
+    told: int  # variables named in the last alert about it
 
 
 class AlertBook:
     """Turns findings, which hold at a record, into alerts, which are changes.
 
-    A finding that goes on makes no second alert; a higher severity or another diagnosis does
-    (`worsened`, `raised`), and so does its end (`cleared`).
+    What goes on makes no second alert. One alert speaks for all variables with the same diagnosis;
+    another one follows when its severity rises or when it has spread to twice as many variables
+    (`worsened`), and when the last of them is well again (`cleared`).
 
     Attributes:
         alerts: every alert so far, oldest first.
@@ -163,41 +172,56 @@ class AlertBook:
 
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
-        self._active: dict[str, _Active] = {}
+        self._causes: dict[tuple[str, str], _Cause] = {}
 
     @property
     def active(self) -> list[Finding]:
         """Findings that hold now."""
-        return [active.finding for active in self._active.values()]
+        return [finding for cause in self._causes.values() for finding in cause.findings]
 
-    def update(self, record: Record, findings: Sequence[Finding]) -> list[Alert]:
+    def update(
+        self, record: Record, findings: Sequence[Finding], keep_others: bool = False
+    ) -> list[Alert]:
         """Compare what holds at this record with what held before.
 
         Args:
             record: the record that was judged.
             findings: all findings of it, the more important first: the first one of a variable
                 is its diagnosis, later ones of the same variable are dropped.
+            keep_others: what is not among the findings still holds: nothing could be said of it.
 
         Returns:
             The new alerts, also appended to `alerts`.
         """
-        diagnosis: dict[str, Finding] = {}
-        for finding in findings:
-            diagnosis.setdefault(finding.variable, finding)
-        changes: list[tuple[str, _Active]] = []
-        for variable in [name for name in self._active if name not in diagnosis]:
-            changes.append(("cleared", self._active.pop(variable)))
-        for variable, finding in diagnosis.items():
-            state = _change(self._active.get(variable), finding)
-            active = self._active.setdefault(variable, _Active(finding, record.step, record.step))
-            active.finding, active.last_seen = finding, record.step
-            if state == "raised":
-                active.first_seen = record.step if finding.since is None else finding.since
-            if state is not None:
-                changes.append((state, active))
-        new = [_merge(state, group, record) for state, group in _grouped(changes)]
+        new: list[Alert] = []
+        now = _by_cause(findings, record)
+        for key in [key for key in self._causes if key not in now and not keep_others]:
+            new.append(self._alert("cleared", self._causes.pop(key), record))
+        for key, group in now.items():
+            severity = max((f.severity for f in group), key=SEVERITIES.index)
+            known = self._causes.get(key)
+            since = [record.step if f.since is None else f.since for f in group]
+            first_seen = min(since) if known is None else known.first_seen
+            told = 0 if known is None else known.told
+            cause = _Cause(group, severity, first_seen, record.step, told)
+            self._causes[key] = cause
+            if known is None:
+                new.append(self._alert("raised", cause, record))
+            elif _is_graver(severity, known.severity) or len(group) >= 2 * known.told:
+                new.append(self._alert("worsened", cause, record))
+            else:
+                # An alert at this severity was told already, also if it has eased meanwhile.
+                cause.severity = known.severity
         self.alerts.extend(new)
         return new
+
+    def holding(self, record: Record) -> list[Alert]:
+        """One alert for each cause that holds now, with today's variables and numbers."""
+        return [_alert("raised", cause, record) for cause in self._causes.values()]
+
+    def _alert(self, state: str, cause: _Cause, record: Record) -> Alert:
+        cause.told = len(cause.findings)
+        return _alert(state, cause, record)
 
 
 def severity_at_least(severity: str, floor: str) -> bool:
@@ -205,40 +229,40 @@ def severity_at_least(severity: str, floor: str) -> bool:
     return SEVERITIES.index(severity) >= SEVERITIES.index(floor)
 
 
-def _change(active: _Active | None, finding: Finding) -> str | None:
-    if active is None or active.finding.diagnosis != finding.diagnosis:
-        return "raised"
-    before, now = active.finding.severity, finding.severity
-    return "worsened" if SEVERITIES.index(now) > SEVERITIES.index(before) else None
+def _is_graver(severity: str, than: str) -> bool:
+    return SEVERITIES.index(severity) > SEVERITIES.index(than)
 
 
-def _grouped(changes: Iterable[tuple[str, _Active]]) -> list[tuple[str, list[_Active]]]:
-    groups: dict[tuple[str, str, str, str], list[_Active]] = {}
-    for state, active in changes:
-        finding = active.finding
-        key = (state, finding.rule, finding.diagnosis, finding.severity)
-        groups.setdefault(key, []).append(active)
-    return [(key[0], group) for key, group in groups.items()]
+def _by_cause(findings: Iterable[Finding], record: Record) -> dict[tuple[str, str], list[Finding]]:
+    """Findings by rule and diagnosis, the first one of each variable only, in forward order."""
+    of_variable: dict[str, Finding] = {}
+    for finding in findings:
+        of_variable.setdefault(finding.variable, finding)
+    groups: dict[tuple[str, str], list[Finding]] = {}
+    for finding in of_variable.values():
+        groups.setdefault((finding.rule, finding.diagnosis), []).append(finding)
+    rank = record.layout.rank
+    for group in groups.values():
+        group.sort(key=lambda finding: (finding.follows, rank(finding.variable)))
+    return groups
 
 
-def _merge(state: str, group: list[_Active], record: Record) -> Alert:
-    order = {name: row for row, name in enumerate(record.layout.names)}
-    group = sorted(group, key=lambda active: order.get(active.finding.variable, len(order)))
-    first = group[0].finding
+def _alert(state: str, cause: _Cause, record: Record) -> Alert:
+    first = cause.findings[0]
     return Alert(
         rule=first.rule,
         diagnosis=first.diagnosis,
-        severity=first.severity,
+        severity=cause.severity,
         state=state,
-        variables=tuple(active.finding.variable for active in group),
+        variables=tuple(finding.variable for finding in cause.findings),
         message=first.message,
         value=first.value,
         threshold=first.threshold,
         remedy=first.remedy,
         step=record.step,
         epoch=record.epoch,
-        first_seen=min(active.first_seen for active in group),
-        last_seen=max(active.last_seen for active in group),
+        first_seen=cause.first_seen,
+        last_seen=cause.last_seen,
         wall_time=record.wall_time,
         samples=first.samples,
         evidence=dict(first.evidence),

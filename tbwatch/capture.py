@@ -8,17 +8,32 @@ function itself; both begin with `make_train_function`, which then puts a fresh 
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tbwatch.activations import Activation
 from tbwatch.groups import Gradient
 from tbwatch.layout import Layout, WatchedVariable, unique_names
-from tbwatch.models import PatternError, frozen_names, is_watchable, key_of, native, path_of, rms_of
+from tbwatch.models import (
+    PatternError,
+    frozen_names,
+    is_constant,
+    is_watchable,
+    key_of,
+    native,
+    path_of,
+    rms_of,
+    setup_of,
+)
+from tbwatch.replacing import Replaced
 from tbwatch.sampler import Request, Sample, Sampler
+from tbwatch.taps import Tap, Taps, is_reachable
 
 logger = logging.getLogger("tbwatch")
 
@@ -29,7 +44,8 @@ class Capture:
     Args:
         model: a compiled Keras model, built or not.
         select: tells of the names of all trainable variables which ones are watched.
-        request: gives what a sample has to hold; asked once, when the step is first traced.
+        select_activations: tells of all activations of a step which ones are watched.
+        request: gives what a sample has to hold; asked once, before the first batch.
         on_layout: called with the layout, once, before the first update happens.
         on_failure: called with an exception of ours, which then does not reach the training.
         on_detach: called when the step is plain again, whoever asked for it.
@@ -39,6 +55,7 @@ class Capture:
         self,
         model: keras.Model,
         select: Callable[[Sequence[str]], Sequence[bool]],
+        select_activations: Callable[[Sequence[Tap]], Sequence[bool]],
         request: Callable[[], Request],
         on_layout: Callable[[Layout], None],
         on_failure: Callable[[Exception], None],
@@ -46,7 +63,10 @@ class Capture:
     ) -> None:
         self._model = model
         self._select = select
-        self._request = request
+        self._select_activations = select_activations
+        self._ask_request = request
+        self._request: Request | None = None
+        self._taps = Taps(model)
         self._on_layout = on_layout
         self._on_failure = on_failure
         self._on_detach = on_detach
@@ -54,7 +74,9 @@ class Capture:
         self._optimizer = innermost(model.optimizer)
         self._sampler: Sampler | None = None
         self._rows: dict[int, int] = {}
+        self._activation_rows: dict[str, int] = {}
         self._loss: tf.Tensor | None = None
+        self._units: list[int] = []
         self._planned: tuple[Sequence[int], Sequence[int]] = ((), ())
         self._inside = False
         self._failed = self._left_out = self._announced = self._chosen_in_trace = False
@@ -74,12 +96,16 @@ class Capture:
             nonlocal plain
             self._loss = None
             try:
+                if self._request is None:
+                    self._request = self._ask_request()
+                listening = self._request.activations and not self._failed
                 if self._sampler is None and model.built and model.trainable_variables:
                     # A step that makes variables is traced twice: make ours before it.
                     self._guarded(lambda: self._choose(model.trainable_variables))
                 with (
-                    _Replaced(self._outer, "scale_loss", self._scale_loss),
-                    _Replaced(self._optimizer, "apply", self._apply),
+                    Replaced(self._outer, "scale_loss", partial(partial, self._scale_loss)),
+                    Replaced(self._optimizer, "apply", partial(partial, self._apply)),
+                    self._taps if listening else contextlib.nullcontext(),
                 ):
                     logs = plain(iterator)
                 if self._left_out and not self._announced and not self._failed:
@@ -217,10 +243,17 @@ class Capture:
             # What a first trace that makes variables samples never runs: TensorFlow traces again.
             # Leaving it out halves our share of the tracing.
             self._left_out = True
+            self._taps.find_new_layers()
             return None
+        taps = self._taps.take()
         if not self._announced:
-            self._announce(variables, gradients)
+            self._announce(variables, gradients, taps)
         assert self._sampler is not None
+        activations: list[Activation | None] = [None] * len(self._activation_rows)
+        for tap in taps:
+            at = self._activation_rows.get(tap.activation.name)
+            if at is not None and self._units[at] == tap.source.units:
+                activations[at] = tap.source
         by_row: dict[int, int] = {}
         others: list[int] = []
         for position, variable in enumerate(variables):
@@ -243,6 +276,8 @@ class Capture:
             gradients=lambda: [handed(by_row.get(row)) for row in range(len(self._rows))],
             others=lambda: [handed(position) for position in others],
             step_values=self._step_values,
+            activations=activations,
+            loss=self._known_loss(),
         )
 
     def _makes_variables(self, variables: Sequence[Any]) -> bool:
@@ -270,9 +305,16 @@ class Capture:
             gradient = (tf.convert_to_tensor(gradient) + sums.value) / steps
         return gradient
 
+    def _known_loss(self) -> tf.Tensor | None:
+        """The loss, if it is a scalar that can be used here."""
+        loss = self._loss
+        if loss is None or not is_reachable(loss) or loss.shape.rank != 0:
+            return None
+        return loss
+
     def _step_values(self) -> dict[str, tf.Tensor]:
         unknown = tf.constant(float("nan"))
-        loss = self._loss if _is_reachable_scalar(self._loss) else None
+        loss = self._known_loss()
         rate = getattr(self._optimizer, "learning_rate", None)
         scale = getattr(self._outer, "dynamic_scale", None)
         if scale is None:
@@ -302,11 +344,23 @@ class Capture:
         self._rows = {key_of(variable): row for row, variable in enumerate(self._natives)}
         self._chosen_in_trace = not tf.executing_eagerly()
         with tf.init_scope():
-            self._sampler = Sampler(self._natives, self._request())
+            if self._request is None:
+                self._request = self._ask_request()
+            self._sampler = Sampler(self._natives, self._request)
             self._sampler.plan(*self._planned)
 
-    def _announce(self, variables: Sequence[Any], gradients: Sequence[Gradient]) -> None:
+    def _announce(
+        self, variables: Sequence[Any], gradients: Sequence[Gradient], taps: Sequence[Tap]
+    ) -> None:
         """Tell of the layout, once it is known which variables get a gradient."""
+        chosen = [
+            tap.activation
+            for tap, take in zip(taps, self._select_activations(taps), strict=True)
+            if take
+        ]
+        self._units = [activation.units for activation in chosen]
+        self._activation_rows = {activation.name: at for at, activation in enumerate(chosen)}
+        output_units = [tap.activation.units for tap in taps if tap.activation.is_output]
         missing = {key_of(v) for v, g in zip(variables, gradients, strict=True) if g is None}
         with tf.init_scope():
             layout = Layout(
@@ -318,40 +372,20 @@ class Capture:
                         initial_rms=rms_of(variable),
                         connected=key_of(variable) not in missing,
                         regularized=regularized,
+                        constant=is_constant(variable),
                     )
                     for name, variable, regularized in zip(
                         self._names, self._natives, self._regularized, strict=True
                     )
                 ),
                 frozen=tuple(frozen_names(self._model)),
+                activations=tuple(chosen),
+                setup=setup_of(self._model, self._optimizer, output_units),
             )
+            assert self._sampler is not None
+            self._sampler.make_room(self._units)
             self._on_layout(layout)
         self._announced = True
-
-
-class _Replaced:
-    """Replaces a method of an instance for a while: `replacement(original, *args)`."""
-
-    def __init__(self, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
-        self._owner, self._name, self._replacement = owner, name, replacement
-
-    def __enter__(self) -> None:
-        attributes, name = vars(self._owner), self._name
-        self._had = name in attributes
-        self._original = original = getattr(self._owner, name)
-        replacement = self._replacement
-
-        def replaced(*args: Any, **kwargs: Any) -> Any:
-            return replacement(original, *args, **kwargs)
-
-        # Past Keras' attribute tracking: this is no part of the optimizer.
-        attributes[name] = replaced
-
-    def __exit__(self, *_: object) -> None:
-        if self._had:
-            vars(self._owner)[self._name] = self._original
-        else:
-            vars(self._owner).pop(self._name, None)
 
 
 def innermost(optimizer: Any) -> Any:
@@ -359,17 +393,3 @@ def innermost(optimizer: Any) -> Any:
     while hasattr(optimizer, "inner_optimizer"):
         optimizer = optimizer.inner_optimizer
     return optimizer
-
-
-def _is_reachable_scalar(tensor: Any) -> bool:
-    """Whether the code that is being traced (or run) may use this tensor."""
-    if not isinstance(tensor, tf.Tensor) or tensor.shape.rank != 0:
-        return False
-    if tf.executing_eagerly():
-        return hasattr(tensor, "numpy")
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        if getattr(tensor, "graph", None) is graph:
-            return True
-        graph = getattr(graph, "outer_graph", None)
-    return False

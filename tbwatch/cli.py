@@ -12,6 +12,7 @@ from tbwatch import report
 from tbwatch._version import __version__
 from tbwatch.alerts import SEVERITIES, severity_at_least
 from tbwatch.reader import ReadError, Run, find_runs, read_run
+from tbwatch.replay import chosen_detectors, replayed
 
 _EPILOG = """\
 exit status:
@@ -23,6 +24,7 @@ examples:
   tbwatch alerts logs
   tbwatch alerts logs/run1 --fail-on critical
   tbwatch summary logs/run1
+  tbwatch check logs/run1 --set dead_update.threshold=1e-6
 """
 
 
@@ -43,8 +45,9 @@ def main(argv: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
-        runs = _read(arguments.log_dir)
-    except (ReadError, OSError) as error:
+        arguments.prepare(arguments)
+        runs = _read(arguments.log_dir, last_only=arguments.last_only)
+    except (ReadError, OSError, UsageError) as error:
         print(f"tbwatch: error: {report.plain(error)}", file=sys.stderr)
         return 2
     lines, status = arguments.run(runs, arguments)
@@ -70,14 +73,35 @@ def _parser() -> argparse.ArgumentParser:
         "list what the detectors found",
         "List all alerts of the runs, oldest first: what was raised, what worsened, what cleared.",
     )
-    alerts.add_argument(
-        "--fail-on",
-        metavar="SEVERITY",
-        choices=SEVERITIES,
-        help="exit with status 1 if an alert of this severity or a graver one was raised, even if "
-        f"it was cleared later: {', '.join(SEVERITIES)}",
-    )
     alerts.set_defaults(run=_alerts)
+    check = _command(
+        commands,
+        "check",
+        "judge the records anew",
+        "Run the detectors over what was recorded, with other thresholds or a choice of them. With "
+        "neither, the alerts are those of the live run.",
+    )
+    check.add_argument(
+        "--detectors",
+        metavar="NAMES",
+        help="only these, by name, with commas between them",
+    )
+    check.add_argument(
+        "--set",
+        metavar="RULE.PARAMETER=VALUE",
+        action="append",
+        default=[],
+        help="a threshold, such as dead_update.threshold=1e-6; may be given several times",
+    )
+    check.set_defaults(run=_check, prepare=_choose, last_only=False)
+    for command in (alerts, check):
+        command.add_argument(
+            "--fail-on",
+            metavar="SEVERITY",
+            choices=SEVERITIES,
+            help="exit with status 1 if an alert of this severity or a graver one was raised, even "
+            f"if it was cleared later: {', '.join(SEVERITIES)}",
+        )
     summary = _command(
         commands,
         "summary",
@@ -100,6 +124,7 @@ def _command(
         metavar="LOGDIR",
         help="log directory of a run, or a directory above several runs",
     )
+    parser.set_defaults(prepare=lambda arguments: None, last_only=True)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser
 
@@ -112,6 +137,30 @@ def _alerts(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[s
     if arguments.json:
         return _json(report.alert_data(runs)), int(failed)
     return report.alert_lines(runs, _width()), int(failed)
+
+
+class UsageError(ValueError):
+    """An argument that argparse cannot judge."""
+
+
+def _choose(arguments: argparse.Namespace) -> None:
+    """Make the detectors before anything is read: a wrong name should not cost a minute."""
+    names = [name.strip() for name in (arguments.detectors or "").split(",") if name.strip()]
+    if arguments.detectors is not None and not names:
+        raise UsageError("--detectors names none")
+    try:
+        chosen_detectors(names, arguments.set)
+    except (ValueError, TypeError) as error:
+        raise UsageError(str(error)) from error
+    arguments.detectors = names
+
+
+def _check(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:
+    judged = {
+        name: replayed(run, chosen_detectors(arguments.detectors, arguments.set))
+        for name, run in runs.items()
+    }
+    return _alerts(judged, arguments)
 
 
 def _summary(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:
@@ -128,8 +177,12 @@ def _json(data: object) -> list[str]:
     return [json.dumps(data, indent=2, allow_nan=False)]
 
 
-def _read(log_dir: str) -> dict[str, Run]:
+def _read(log_dir: str, last_only: bool) -> dict[str, Run]:
     """Read all runs, by their name below `log_dir`; tells stderr what was left out.
+
+    Args:
+        log_dir: a run's directory, or one above several.
+        last_only: whether the last records of each run are enough.
 
     Raises:
         ReadError: if no run could be read.
@@ -140,7 +193,7 @@ def _read(log_dir: str) -> dict[str, Run]:
     paths = find_runs(log_dir)
     for path in paths:
         try:
-            run = read_run(path, last_only=True)
+            run = read_run(path, last_only=last_only)
         except ReadError as error:
             failure = failure or error
             notes.append(str(error))

@@ -27,6 +27,8 @@ _FIELDS: dict[str, Callable[[float], Any]] = {
     "global_gradient_norm": float,
     "loss_scale": float,
     "judged": bool,
+    "is_first": bool,
+    "is_last": bool,
 }
 
 
@@ -38,11 +40,13 @@ class Decoded:
         record: its record; None if it has none.
         alerts: its list of alerts, which is the whole list so far; None if it has none.
         problems: what could not be read and was left out.
+        holding: one alert for each cause that holds now; None if it does not say.
     """
 
     record: Record | None
     alerts: list[Alert] | None
     problems: list[str]
+    holding: list[Alert] | None = None
 
 
 class EventDecoder:
@@ -69,26 +73,35 @@ class EventDecoder:
                     problems.append(str(error))
         fields: dict[str, Any] | None = None
         quantities: dict[str, np.ndarray] = {}
+        activations: dict[str, np.ndarray] = {}
         alerts: list[Alert] | None = None
+        holding: list[Alert] | None = None
         for value in values:
             kind = self._kind(value.tag)
             try:
                 if kind == fmt.KIND_QUANTITY:
                     name = value.tag.removeprefix(fmt.SERIES_PREFIX)
                     quantities[name] = self._quantity(value.tag, value.tensor)
+                elif kind == fmt.KIND_ACTIVATION:
+                    name = value.tag.removeprefix(fmt.SERIES_PREFIX)
+                    activations[name] = self._activation(value.tag, value.tensor)
                 elif kind == fmt.KIND_UPDATE:
                     fields = self._update(value.tensor)
                 elif kind == fmt.KIND_ALERTS:
                     alerts, bad = _alerts(value.tensor)
                     problems.extend(bad)
+                elif kind == fmt.KIND_HOLDING:
+                    holding, bad = _alerts(value.tensor)
+                    problems.extend(bad)
                 elif kind is None:
                     problems.append("values whose metadata is lost left out")
             except ValueError as error:
                 problems.append(str(error))
-        if self._layout is None or not (quantities or fields is not None):
-            return Decoded(None, alerts, problems)
-        record = Record(event.step, event.wall_time, self._layout, quantities, **fields or {})
-        return Decoded(record, alerts, problems)
+        if self._layout is None or not (quantities or activations or fields is not None):
+            return Decoded(None, alerts, problems, holding)
+        fields = {**(fields or {}), "activations": activations}
+        record = Record(event.step, event.wall_time, self._layout, quantities, **fields)
+        return Decoded(record, alerts, problems, holding)
 
     def _learn(self, tag: str, metadata: Any) -> None:
         """Take in the metadata of a tag; ValueError if its values cannot be used."""
@@ -103,7 +116,9 @@ class EventDecoder:
             self._columns = _names(data, "names")
         elif kind == fmt.KIND_QUANTITY:
             self._variables[tag] = _names(data, "variables")
-        elif kind != fmt.KIND_ALERTS:
+        elif kind == fmt.KIND_ACTIVATION:
+            self._variables[tag] = _names(data, "activations")
+        elif kind not in (fmt.KIND_ALERTS, fmt.KIND_HOLDING):
             raise ValueError(f"tag {tag!r} of unknown kind {kind!r} left out")
         self._kinds[tag] = str(kind)
 
@@ -122,6 +137,15 @@ class EventDecoder:
                 raise ValueError(f"tag {tag!r} left out: its variables are not the layout's")
             self._variables[tag] = self._layout.names  # compare the texts only once
         return _floats(tensor, len(self._layout))
+
+    def _activation(self, tag: str, tensor: Any) -> np.ndarray:
+        """The values of a quantity of activations, float32 `[A]`."""
+        if self._layout is None:
+            raise ValueError("values whose layout is lost left out")
+        names = tuple(activation.name for activation in self._layout.activations)
+        if self._variables[tag] != names:
+            raise ValueError(f"tag {tag!r} left out: its activations are not the layout's")
+        return _floats(tensor, len(names))
 
     def _update(self, tensor: Any) -> dict[str, Any]:
         """Fields of the record; columns are found by name, unknown ones are ignored."""

@@ -14,11 +14,15 @@ FILE_SUFFIX = ".tbwatch"
 
 SERIES_PREFIX = "tbwatch/"
 UPDATE_TAG = SERIES_PREFIX + "update"
+END_TAG = SERIES_PREFIX + "end"
 ALERTS_TAG = SERIES_PREFIX + "alerts"
+HOLDING_TAG = SERIES_PREFIX + "holding"
 
 KIND_QUANTITY = "quantity"
+KIND_ACTIVATION = "activation"
 KIND_UPDATE = "update"
 KIND_ALERTS = "alerts"
+KIND_HOLDING = "holding"
 
 
 def quantity_tag(name: str) -> str:

@@ -29,6 +29,7 @@ class WatchedVariable:
         initial_rms: root mean square before the first watched update, or None where unknown.
         connected: False when the training step hands the optimizer no gradient (None) for it.
         regularized: whether it has a regularizer, such as an L2 penalty.
+        constant: whether all its elements were equal before the first watched update.
     """
 
     name: str
@@ -37,6 +38,7 @@ class WatchedVariable:
     initial_rms: float | None = None
     connected: bool = True
     regularized: bool = False
+    constant: bool = False
 
     @property
     def layer(self) -> str:
@@ -84,16 +86,74 @@ class WatchedVariable:
 
 
 @dataclasses.dataclass(frozen=True)
+class WatchedActivation:
+    """What one layer hands on, once per call in a training step.
+
+    Attributes:
+        name: unique in its layout: `"conv1"` for the output of that layer, `"conv1_1"` for that of
+            its second call, `"conv1/pre_activation"` for what its activation function receives.
+        layer: path of the layer without the model name: the `layer` of its variables.
+        function: name of the activation function that made it, e.g. `"relu"`; `"linear"` for none;
+            `""` where that is not known or there can be none.
+        units: size of the channel axis.
+        is_output: whether it is an output of the model.
+        before: whether it is a pre-activation.
+    """
+
+    name: str
+    layer: str
+    function: str = ""
+    units: int = 1
+    is_output: bool = False
+    before: bool = False
+
+    @property
+    def label(self) -> str:
+        """Its name in alerts: `<name>/activation`, or its name if it is a pre-activation."""
+        return self.name if self.before else f"{self.name}/activation"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """How the model was compiled, as far as it matters to a diagnosis.
+
+    Attributes:
+        optimizer: class name of the innermost optimizer, e.g. `"Adam"`.
+        epsilon: epsilon of an optimizer that rescales gradients; None for one that does not.
+        loss: name of the loss if there is exactly one, e.g. `"categorical_crossentropy"`.
+        chance_loss: loss of a classifier that knows nothing, ln C; None where unknown.
+        optimizers: how many the model has; with more than one (a GAN), their losses may be
+            opposed, and need not fall.
+        clipnorm: as in Keras' optimizers.
+        clipvalue: as in Keras' optimizers.
+        global_clipnorm: as in Keras' optimizers.
+    """
+
+    optimizer: str = ""
+    epsilon: float | None = None
+    loss: str = ""
+    chance_loss: float | None = None
+    optimizers: int = 1
+    clipnorm: float | None = None
+    clipvalue: float | None = None
+    global_clipnorm: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Layout:
     """The watched variables in forward order: row v of every `[V]` array belongs to variable v.
 
     Attributes:
         variables: the watched variables.
         frozen: names of weights that the user froze with `trainable=False`; not watched.
+        activations: the watched activations in the order in which the step computes them.
+        setup: how the model was compiled.
     """
 
     variables: tuple[WatchedVariable, ...]
     frozen: tuple[str, ...] = ()
+    activations: tuple[WatchedActivation, ...] = ()
+    setup: Setup = Setup()
 
     def __len__(self) -> int:
         return len(self.variables)
@@ -102,6 +162,22 @@ class Layout:
     def names(self) -> tuple[str, ...]:
         """Variable names in forward order."""
         return tuple(variable.name for variable in self.variables)
+
+    def rank(self, name: str) -> float:
+        """Place in forward order of a variable or an activation; what is neither comes last."""
+        return self._ranks.get(name, float(len(self)))
+
+    @cached_property
+    def _ranks(self) -> dict[str, float]:
+        ranks = {variable.name: float(row) for row, variable in enumerate(self.variables)}
+        of_layer = {v.layer: row for row, v in reversed(list(enumerate(self.variables)))}
+        place = -1.0
+        for number, activation in enumerate(self.activations):
+            # An activation without variables comes behind the one before it.
+            place = of_layer.get(activation.layer, place)
+            fraction = (number + 1) / (len(self.activations) + 1)
+            ranks[activation.label] = place + fraction
+        return ranks
 
     @cached_property
     def sizes(self) -> np.ndarray:
@@ -130,10 +206,16 @@ class Layout:
                     "initial_rms": _finite_or_none(v.initial_rms),
                     "connected": v.connected,
                     "regularized": v.regularized,
+                    "constant": v.constant,
                 }
                 for v in self.variables
             ],
             "frozen": list(self.frozen),
+            "activations": [dataclasses.asdict(a) for a in self.activations],
+            "setup": {
+                name: _finite_or_none(value) if isinstance(value, float) else value
+                for name, value in dataclasses.asdict(self.setup).items()
+            },
         }
 
     @classmethod
@@ -152,10 +234,35 @@ class Layout:
                     initial_rms=None if item["initial_rms"] is None else float(item["initial_rms"]),
                     connected=bool(item["connected"]),
                     regularized=bool(item.get("regularized", False)),
+                    constant=bool(item.get("constant", False)),
                 )
                 for item in data["variables"]
             )
-            return cls(variables, tuple(str(name) for name in data.get("frozen", ())))
+            # Files of older versions know neither activations nor the setup.
+            activations = tuple(
+                WatchedActivation(
+                    name=str(item["name"]),
+                    layer=str(item["layer"]),
+                    function=str(item["function"]),
+                    units=int(item["units"]),
+                    is_output=bool(item["is_output"]),
+                    before=bool(item["before"]),
+                )
+                for item in data.get("activations", ())
+            )
+            setup = data.get("setup", {})
+            numbers = ("epsilon", "chance_loss", "clipnorm", "clipvalue", "global_clipnorm")
+            return cls(
+                variables,
+                tuple(str(name) for name in data.get("frozen", ())),
+                activations,
+                Setup(
+                    optimizer=str(setup.get("optimizer", "")),
+                    optimizers=int(setup.get("optimizers", 1)),
+                    loss=str(setup.get("loss", "")),
+                    **{n: None if setup.get(n) is None else float(setup[n]) for n in numbers},
+                ),
+            )
         except (KeyError, TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not a tbwatch layout: {error!r}") from error
 

@@ -2,23 +2,117 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras.src.models.functional import Functional
 
-from tbwatch.layout import unique_names
+from tbwatch.layout import Setup, unique_names
+
+_MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
+_OVER_CLASSES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
 
 class PatternError(ValueError):
-    """Patterns that match no variable: a wrong argument, so it ends the run before it begins."""
+    """Patterns that match nothing: a wrong argument, so it ends the run before it begins."""
 
 
 def flat_layers(model: keras.Model) -> list[Any]:
     """All layers of a model, nested ones too, in forward order as far as Keras knows it."""
     return list(model._flatten_layers(include_self=False, recursive=True))
+
+
+def is_container(layer: Any) -> bool:
+    """Whether it only calls its layers one after the other: its output is that of the last one."""
+    return isinstance(layer, (keras.Sequential, Functional))
+
+
+def layer_paths(layers: Sequence[Any], model_name: str) -> list[tuple[str, str]]:
+    """For each layer its own path, and that of the layer that holds its first variable.
+
+    The two differ for a recurrent layer, whose weights are its cell's. Without the model's name.
+    """
+    paths = []
+    for layer in layers:
+        own = [*layer._trainable_variables, *layer._non_trainable_variables]
+        path = (layer.path or layer.name).removeprefix(model_name + "/")
+        if own:
+            path = path_of(own[0], model_name).rpartition("/")[0] or path
+        of_first = path
+        if not own and isinstance(layer, (keras.layers.RNN, keras.layers.Wrapper)):
+            weights = layer.weights
+            of_first = path_of(weights[0], model_name).rpartition("/")[0] if weights else path
+        paths.append((path, of_first))
+    return paths
+
+
+def setup_of(model: keras.Model, optimizer: Any, output_units: Sequence[int]) -> Setup:
+    """How a model was compiled.
+
+    Args:
+        model: a compiled model.
+        optimizer: the innermost one.
+        output_units: sizes of the unit axes of the model's outputs, as far as they were heard.
+    """
+    if not output_units and isinstance(model, Functional):
+        output_units = [output.shape[-1] or 0 for output in model.outputs]
+    loss = _only_loss(model)
+    name = _name_of(loss)
+    return Setup(
+        optimizer=type(optimizer).__name__,
+        epsilon=_number(getattr(optimizer, "epsilon", None)),
+        loss=name,
+        chance_loss=_chance_loss(model, loss, output_units),
+        optimizers=1 + len(_further_optimizers(model)),
+        clipnorm=_number(optimizer.clipnorm),
+        clipvalue=_number(optimizer.clipvalue),
+        global_clipnorm=_number(optimizer.global_clipnorm),
+    )
+
+
+def _further_optimizers(model: keras.Model) -> set[int]:
+    """Optimizers that a model keeps besides the one that it was compiled with."""
+    every = {id(v) for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)}
+    return every - {id(model.optimizer)}
+
+
+def _only_loss(model: keras.Model) -> Any:
+    """The loss if `compile` got exactly one, else None."""
+    compiled = getattr(model, "_compile_loss", None)
+    losses = [
+        loss for loss in tf.nest.flatten(getattr(compiled, "_user_loss", None)) if loss is not None
+    ]
+    return losses[0] if len(losses) == 1 else None
+
+
+def _name_of(loss: Any) -> str:
+    if isinstance(loss, str):
+        loss = keras.losses.get(loss)
+    return str(getattr(loss, "name", None) or getattr(loss, "__name__", ""))
+
+
+def _chance_loss(model: keras.Model, loss: Any, output_units: Sequence[int]) -> float | None:
+    if loss is None or model._compile_loss._user_loss_weights is not None:
+        return None
+    if getattr(loss, "reduction", _MEANS[0]) not in _MEANS:
+        return None
+    if isinstance(loss, keras.losses.Loss):
+        kind = keras.src.utils.naming.to_snake_case(type(loss).__name__)
+    else:
+        kind = _name_of(loss)
+    if kind == "binary_crossentropy":
+        return math.log(2.0)
+    if kind in _OVER_CLASSES and len(output_units) == 1 and output_units[0] > 1:
+        return math.log(output_units[0])
+    return None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def first_conv_kernel(model: keras.Model) -> dict[str, tf.Variable]:
@@ -91,6 +185,12 @@ def is_watchable(variable: Any) -> bool:
     """Whether it has elements, and these are real floating point numbers."""
     inner = native(variable)
     return bool(inner.dtype.is_floating and inner.shape.num_elements())
+
+
+def is_constant(variable: tf.Variable) -> bool:
+    """Whether all its elements are equal."""
+    value = variable.numpy()
+    return bool((value == value.flat[0]).all())
 
 
 def rms_of(variable: tf.Variable) -> float | None:

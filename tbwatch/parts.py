@@ -17,7 +17,7 @@ from tbwatch.events import EventWriter
 from tbwatch.layout import Layout
 from tbwatch.record import Record
 from tbwatch.schedule import Schedule
-from tbwatch.selection import Selection
+from tbwatch.selection import LayerSelection, Selection
 
 # After a failure to write: how long until the next try, in a new file.
 RETRY_SECONDS = 10.0
@@ -29,7 +29,8 @@ class View:
 
     Attributes:
         record: its numbers.
-        histograms: kind -> float32 `[V, 4096]` bucket counts; empty if none were sampled.
+        histograms: kind -> float32 `[V, 4096]` bucket counts, `[A, 4096]` for activations; empty
+            if none were sampled.
     """
 
     record: Record
@@ -44,9 +45,17 @@ class Part(Protocol):
     selection: Selection
     histogram_kinds: frozenset[str]
     needs_updates: bool
+    activations: LayerSelection | None
 
     def start(self, model: keras.Model, layout: Layout) -> None:
         """The variables are known; the first watched update has not happened yet."""
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether the next record is the first one that it judges."""
+
+    def holding(self) -> list[Alert]:
+        """One alert for each cause that holds now."""
 
     def judge(self, record: Record) -> list[Alert]:
         """New alerts of this record."""

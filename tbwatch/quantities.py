@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
 from tbwatch.layout import Layout
+from tbwatch.units import UnitStreaks
 
 # Columns of the device table, in order. The step computes these; everything else is derived here.
 BEFORE_COLUMNS = (
@@ -21,10 +23,13 @@ BEFORE_COLUMNS = (
 AFTER_COLUMNS = ("update_norm", "decay_cosine", "update_nonzeros", "update_nonfinite")
 COLUMNS = BEFORE_COLUMNS + AFTER_COLUMNS
 
+# The same for the table of activations; `examples` is how many were looked at.
+ACTIVATION_COLUMNS = ("examples", "mean", "std", "unit_std", "zero_fraction", "nonfinite")
+
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """A per-variable number of one update: its name, unit and formula in words."""
+    """A number per variable or per activation of one update: name, unit, formula in words."""
 
     name: str
     unit: str
@@ -48,6 +53,31 @@ QUANTITIES: tuple[Quantity, ...] = (
     ),
 )
 NAMES: tuple[str, ...] = tuple(quantity.name for quantity in QUANTITIES)
+
+ACTIVATION_QUANTITIES: tuple[Quantity, ...] = (
+    Quantity("activation_mean", "as the activation", "mean over all elements of the batch"),
+    Quantity("activation_std", "as the activation", "standard deviation over all elements"),
+    Quantity(
+        "unit_std",
+        "as the activation",
+        "rms over units of each unit's standard deviation over examples and positions",
+    ),
+    Quantity("activation_zero_fraction", "share 0..1", "share of elements equal to 0"),
+    Quantity("activation_nonfinite", "count", "NaN and Inf elements"),
+    Quantity("silent_units", "share 0..1", "share of units that were 0 all over this batch"),
+    Quantity(
+        "dead_units", "share 0..1", "share of units silent in 10 sampled batches, 1024 examples"
+    ),
+    Quantity(
+        "saturated_fraction", "share 0..1", "share of elements with under 1 % of the largest slope"
+    ),
+    Quantity(
+        "saturated_units",
+        "share 0..1",
+        "share of units saturated by 95 % in 10 sampled batches, 1024 examples",
+    ),
+)
+ACTIVATION_NAMES: tuple[str, ...] = tuple(quantity.name for quantity in ACTIVATION_QUANTITIES)
 
 _COPIED = (
     "weight_norm",
@@ -84,6 +114,47 @@ def derive(table: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
         quantities[f"{of}_zero_fraction"] = np.maximum(1.0 - share, 0.0)
     with np.errstate(over="ignore"):  # a ratio beyond float32 is infinite, and may say so
         return {name: quantities[name].astype(np.float32) for name in NAMES}
+
+
+def derive_activations(
+    table: np.ndarray,
+    largest: Sequence[np.ndarray],
+    saturated: Sequence[np.ndarray],
+    streaks: Sequence[UnitStreaks],
+) -> dict[str, np.ndarray]:
+    """Turn what the step stored of the activations into quantities.
+
+    Args:
+        table: float32 `[A, len(ACTIVATION_COLUMNS)]`, NaN for what this step did not compute.
+        largest: for each activation the largest magnitude of each unit, `[units]`.
+        saturated: for each activation the share of saturated elements of each unit, `[units]`.
+        streaks: for each activation what its units did before; takes in this update.
+
+    Returns:
+        Quantity name -> float32 `[A]`, for every name in `ACTIVATION_NAMES`.
+    """
+    columns = dict(zip(ACTIVATION_COLUMNS, table.astype(np.float32).T, strict=True))
+    unknown = np.full(len(table), np.nan, np.float32)
+    by_unit = {
+        name: unknown.copy()
+        for name in ("silent_units", "dead_units", "saturated_fraction", "saturated_units")
+    }
+    for row, examples in enumerate(columns["examples"]):
+        if not examples > 0:
+            continue
+        large, shares = largest[row], saturated[row]
+        dead, stuck = streaks[row].update(large, shares, int(examples))
+        by_unit["silent_units"][row] = np.mean(large == 0.0)
+        by_unit["saturated_fraction"][row] = np.mean(shares)
+        by_unit["dead_units"][row], by_unit["saturated_units"][row] = dead, stuck
+    return {
+        "activation_mean": columns["mean"],
+        "activation_std": columns["std"],
+        "unit_std": columns["unit_std"],
+        "activation_zero_fraction": columns["zero_fraction"],
+        "activation_nonfinite": columns["nonfinite"],
+        **by_unit,
+    }
 
 
 def _scale(weight_norm: np.ndarray, layout: Layout) -> np.ndarray:

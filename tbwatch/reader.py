@@ -112,10 +112,12 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
     for file in _record_files(path):
         file_notes = _Notes()
         own: list[Alert] | None = None
+        held: list[Alert] | None = None
         for decoded in _read_file(file, file_notes):
             record = decoded.record
             if record is not None:
-                if steps and record.step <= steps[-1]:
+                # The record that ends a fit repeats the step of its last sample, and adds to it.
+                if steps and record.step <= steps[-1] - record.is_last:
                     _evict(record.step, steps, records)
                     alerts = [alert for alert in alerts if alert.step < record.step]
                 if last_only:
@@ -124,9 +126,10 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
                 steps.append(record.step)
             # Each list of alerts holds all that its file knows; before the first one that is none.
             own = decoded.alerts if decoded.alerts is not None else own or []
+            held = decoded.holding if decoded.holding is not None else held
         if own is not None:
             alerts = _joined(alerts, own)
-            holding = _holding(own)
+            holding = _holding(own) if held is None else _holding(held)
         notes.extend(f"{file.name}: {note}" for note in file_notes.sentences())
     if not steps and not alerts:
         raise ReadError("; ".join([_no_records(path), *notes]))

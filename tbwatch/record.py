@@ -19,6 +19,8 @@ UPDATE_VALUES = (
     "global_gradient_norm",
     "loss_scale",
     "judged",
+    "is_first",
+    "is_last",
 )
 
 
@@ -41,7 +43,13 @@ class Record:
         loss_scale: factor of mixed precision's loss scaling; 1 without it.
         judged: False for an update that detectors must not judge, such as one that overwrote the
             weights with their moving average.
+        is_first: True for the first record of a run: detectors begin anew with it. A second fit
+            of the same model goes on with the run.
+        is_last: True for the record that ends a fit, which holds no quantities; its other values
+            are those of the last sample. A rule may judge the whole run at it.
         logs: what Keras handed to the callback, as floats.
+        activations: quantity name -> float32 array `[A]` for `layout.activations`; NaN where an
+            activation has no value.
 
     Example:
         >>> from tbwatch.testing import make_record
@@ -61,13 +69,23 @@ class Record:
     global_gradient_norm: float = math.nan
     loss_scale: float = 1.0
     judged: bool = True
+    is_first: bool = False
+    is_last: bool = False
     logs: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    activations: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def quantity(self, name: str) -> np.ndarray:
         """The `[V]` array of a quantity; all NaN if this record does not hold it."""
         values = self.quantities.get(name)
         if values is None:
             return np.full(len(self.layout), np.nan, np.float32)
+        return values
+
+    def activation(self, name: str) -> np.ndarray:
+        """The `[A]` array of an activation quantity; all NaN if this record does not hold it."""
+        values = self.activations.get(name)
+        if values is None:
+            return np.full(len(self.layout.activations), np.nan, np.float32)
         return values
 
     @property

@@ -12,6 +12,7 @@ import numpy as np
 from tbwatch.alerts import SEVERITIES, Alert
 from tbwatch.reader import Run
 from tbwatch.record import Record
+from tbwatch.verdict import report
 
 # Columns of the summary, in the order of the questions "does it move?" and "does it get anywhere?"
 SHOWN_QUANTITIES = ("weight_norm", "gradient_norm", "update_norm", "update_ratio", "window_change")
@@ -75,6 +76,10 @@ def summary_lines(runs: Mapping[str, Run]) -> list[str]:
             lines += _aligned(rows, right=range(1, 1 + len(SHOWN_QUANTITIES)))
         if last is not None and last.layout.frozen:
             lines.append("frozen: " + ", ".join(map(plain, last.layout.frozen)))
+        left = list({id(alert): alert for alert in run.holding.values()}.values())
+        if left:
+            told = report(left, run.alerts, width=0).splitlines()
+            lines += ["what is left, the gravest first:", *map(_plain_line, told)]
     return lines[1:]
 
 
@@ -112,6 +117,10 @@ def plain(text: object) -> str:
     """Text on one line that cannot steer a terminal: names and messages come from users."""
     joined = " ".join(str(text).split())
     return "".join(character if character.isprintable() else "?" for character in joined)
+
+
+def _plain_line(line: str) -> str:
+    return " " * (len(line) - len(line.lstrip())) + plain(line)
 
 
 # --- tbwatch alerts

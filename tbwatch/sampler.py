@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tbwatch import statistics
+from tbwatch.activations import Activation, ActivationSample, ActivationStore
 from tbwatch.groups import Gradient, make_groups, norms_of, state
 from tbwatch.histogram import BUCKETS
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS, COLUMNS
@@ -25,13 +26,18 @@ class Sample:
         step: number of the update.
         table: float32 `[V, len(quantities.COLUMNS)]`.
         values: the `STEP_VALUES` of the update.
-        histograms: kind -> float32 `[V, 4096]` bucket counts; empty if none were due.
+        histograms: kind -> float32 `[V, 4096]` bucket counts, `[A, 4096]` for activations; empty
+            if none were due.
+        activations: statistics of the activations; None if there are none.
+        planned: False for an update that was sampled because its loss is not finite.
     """
 
     step: int
     table: np.ndarray
     values: Mapping[str, float]
     histograms: Mapping[str, np.ndarray]
+    activations: ActivationSample | None = None
+    planned: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,13 +46,15 @@ class Request:
 
     Attributes:
         updates: compare the weights before and after: needs one copy of the watched variables.
-        histograms: kinds out of `HISTOGRAM_KINDS`.
+        histograms: kinds out of `HISTOGRAM_KINDS`, and `"activations"`.
+        activations: whether to measure activations.
         slots: sampled updates that one execution of the training function can hold.
         histogram_slots: the same for updates with histograms.
     """
 
     updates: bool = True
     histograms: frozenset[str] = frozenset()
+    activations: bool = False
     slots: int = 1
     histogram_slots: int = 1
 
@@ -66,11 +74,23 @@ class Sampler:
         self._kinds = kinds if request.updates else [k for k in kinds if k != "updates"]
         self._plan = state([request.slots], tf.int64)
         self._histogram_plan = state([request.histogram_slots], tf.int64)
-        self._steps = state([request.slots], tf.int64)
-        self._values = state([request.slots, self._rows * len(COLUMNS) + len(STEP_VALUES)])
+        # One more slot than can be planned: for an update whose loss is not finite.
+        slots = request.slots + 1
+        self._armed = state([], tf.bool)
+        self._armed.assign(True)
+        self._steps = state([slots], tf.int64)
+        self._values = state([slots, self._rows * len(COLUMNS) + len(STEP_VALUES)])
         self._histogram_steps = state([request.histogram_slots], tf.int64)
         shape = [request.histogram_slots, len(self._kinds) * self._rows, BUCKETS]
         self._counts = state(shape) if self._kinds else None
+        self._counts_activations = "activations" in request.histograms
+        store = ActivationStore(slots, request.histogram_slots * self._counts_activations)
+        self._activations = store if request.activations else None
+
+    def make_room(self, units: Sequence[int]) -> None:
+        """Fix how many activations are measured, and the units of each."""
+        if self._activations is not None:
+            self._activations.make_room(units)
 
     def plan(self, steps: Sequence[int], histogram_steps: Sequence[int]) -> None:
         """Sample these updates next, some of them with histograms."""
@@ -84,8 +104,12 @@ class Sampler:
         gradients: Callable[[], Sequence[Gradient]],
         others: Callable[[], Sequence[Gradient]],
         step_values: Callable[[], Mapping[str, tf.Tensor]],
+        activations: Sequence[Activation | None] = (),
+        loss: tf.Tensor | None = None,
     ) -> Callable[[], None]:
         """Sample what precedes the update if it is planned; the result samples what follows.
+
+        The first update with a loss that is not finite is sampled too.
 
         Args:
             step: int64 scalar, number of the update that is about to happen.
@@ -93,13 +117,27 @@ class Sampler:
             gradients: gives the gradient of each variable, None where it has none.
             others: gives the gradients of variables that are not watched (global norm only).
             step_values: gives `STEP_VALUES`, `global_gradient_norm` apart.
+            activations: as many as there is room for; None for what this step does not compute.
+            loss: scalar; None where the step does not show it.
         """
-        planned = tf.equal(self._plan, step)
-        due = tf.reduce_any(planned) & tf.convert_to_tensor(may_update)
+        is_planned = tf.equal(self._plan, step)
+        planned = tf.reduce_any(is_planned)
+        slot = tf.argmax(tf.cast(is_planned, tf.int32))
+        alarm = tf.constant(False)
+        if loss is not None:
+            alarm = self._armed & ~tf.math.is_finite(loss)
+            slot = tf.where(planned, slot, tf.constant(self._request.slots, tf.int64))
+        due = (planned | alarm) & tf.convert_to_tensor(may_update)
         with_histograms = tf.reduce_any(tf.equal(self._histogram_plan, step))
 
         def sample() -> tuple[tf.Tensor, tf.Tensor]:
-            return self._sample_before(gradients(), others(), step_values(), step, with_histograms)
+            rows_and_values = self._sample_before(
+                gradients(), others(), step_values(), step, with_histograms
+            )
+            self._sample_activations(slot, activations, step, with_histograms)
+            if loss is not None:
+                self._armed.assign(self._armed & ~alarm)
+            return rows_and_values
 
         def skip() -> tuple[tf.Tensor, tf.Tensor]:
             return (
@@ -111,7 +149,7 @@ class Sampler:
 
         def finish() -> None:
             def store() -> tf.Tensor:
-                self._store(planned, step, rows, values, with_histograms)
+                self._store(slot, step, rows, values, with_histograms)
                 return tf.constant(True)
 
             tf.cond(due, store, lambda: tf.constant(False))
@@ -128,6 +166,11 @@ class Sampler:
         counts = (
             self._counts.numpy() if self._counts is not None and histogram_steps.any() else None
         )
+        store = self._activations
+        by_slot = store.read() if store is not None and store.has_room else None
+        counts_of_activations = None
+        if store is not None and by_slot and self._counts_activations and histogram_steps.any():
+            counts_of_activations = store.read_counts()
         samples = []
         for slot in np.flatnonzero(steps):
             histograms = {}
@@ -135,6 +178,8 @@ class Sampler:
             if counts is not None and at.size:
                 by_kind = counts[at[0]].reshape(len(self._kinds), self._rows, BUCKETS)
                 histograms = dict(zip(self._kinds, by_kind, strict=True))
+            if counts_of_activations is not None and at.size:
+                histograms["activations"] = counts_of_activations[at[0]]
             table, rest = np.split(values[slot], [self._rows * len(COLUMNS)])
             samples.append(
                 Sample(
@@ -142,12 +187,39 @@ class Sampler:
                     table=table.reshape(self._rows, len(COLUMNS)),
                     values=dict(zip(STEP_VALUES, map(float, rest), strict=True)),
                     histograms=histograms,
+                    activations=by_slot[slot] if by_slot else None,
+                    planned=bool(slot < self._request.slots),
                 )
             )
         self._steps.assign(tf.zeros_like(self._steps))
         if histogram_steps.any():
             self._histogram_steps.assign(tf.zeros_like(self._histogram_steps))
-        return sorted(samples, key=lambda sample: sample.step)
+        samples.sort(key=lambda sample: sample.step)
+        if np.isfinite(samples[-1].values["loss"]):
+            self._armed.assign(True)
+        return samples
+
+    def _sample_activations(
+        self,
+        slot: tf.Tensor,
+        activations: Sequence[Activation | None],
+        step: tf.Tensor,
+        with_histograms: tf.Tensor,
+    ) -> None:
+        store = self._activations
+        if store is None or not store.has_room:
+            return
+        store.store(slot, activations)
+        if not self._counts_activations:
+            return
+
+        def count() -> tf.Tensor:
+            at = tf.argmax(tf.cast(tf.equal(self._histogram_plan, step), tf.int64))
+            store.count(at, activations)
+            self._histogram_steps.scatter_nd_update([[at]], [step])
+            return tf.constant(True)
+
+        tf.cond(with_histograms, count, lambda: tf.constant(False))
 
     def _sample_before(
         self,
@@ -180,13 +252,12 @@ class Sampler:
 
     def _store(
         self,
-        planned: tf.Tensor,
+        slot: tf.Tensor,
         step: tf.Tensor,
         before: tf.Tensor,
         values: tf.Tensor,
         with_histograms: tf.Tensor,
     ) -> None:
-        slot = tf.argmax(tf.cast(planned, tf.int32))
         if self._request.updates:
             pairs = [(group.kept(), group.weights()) for group in self._groups]
             after = self._in_order(

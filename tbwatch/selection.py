@@ -49,6 +49,49 @@ class Selection:
         return [p for p in patterns if not any(_matches([p], name) for name in names)]
 
 
+class LayerSelection(Selection):
+    """Activations by the name of their layer; by default the outputs of the layers that matter.
+
+    Args:
+        include: patterns on names or paths of layers, or a callable `layer -> bool`: all
+            activations of these layers, pre-activations too. None for the outputs of layers with
+            weights and of activation layers.
+        exclude: the same, for what to leave out.
+
+    Example:
+        >>> chosen = LayerSelection(include=["conv*", "encoder"])
+        >>> [chosen.takes(layer, is_main=True) for layer in ("conv1", "encoder/fc", "pool")]
+        [True, True, False]
+        >>> [LayerSelection().takes(layer, is_main=layer == "fc") for layer in ("fc", "pool")]
+        [True, False]
+    """
+
+    def takes(self, layer: str, *, is_main: bool, before: bool = False) -> bool:
+        """Whether an activation is wanted.
+
+        Args:
+            layer: path of its layer.
+            is_main: whether it is the output of a layer with weights or of an activation layer.
+            before: whether it is a pre-activation.
+        """
+        if self._exclude is not None and _matches_layer(self._exclude, layer):
+            return False
+        if self._include is None:
+            return is_main and not before
+        return _matches_layer(self._include, layer)
+
+    def unmatched(self, names: Sequence[str]) -> list[str]:
+        """Patterns that match none of these layers."""
+        return super().unmatched([f"{name}/" for name in names])
+
+
+def _matches_layer(patterns: list[str] | Callable[[str], bool], layer: str) -> bool:
+    if callable(patterns):
+        return bool(patterns(layer))
+    # A layer's own name matches as that of a layer that holds a variable does.
+    return _matches(patterns, f"{layer}/")
+
+
 def _checked(argument: str, pattern: Pattern) -> list[str] | Callable[[str], bool] | None:
     if pattern is None or callable(pattern):
         return pattern

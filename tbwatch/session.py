@@ -16,16 +16,17 @@ from typing import Any
 import keras
 import numpy as np
 
-from tbwatch import summaries
-from tbwatch.alerts import Alert
 from tbwatch.capture import Capture
+from tbwatch.delivery import Delivery
 from tbwatch.layout import Layout
 from tbwatch.models import PatternError
-from tbwatch.parts import Part, RunFile, View
+from tbwatch.parts import Part, View
 from tbwatch.planner import Planner
-from tbwatch.quantities import derive
+from tbwatch.quantities import derive, derive_activations
 from tbwatch.record import Record
 from tbwatch.sampler import Request, Sample
+from tbwatch.taps import Tap
+from tbwatch.units import UnitStreaks
 
 logger = logging.getLogger("tbwatch")
 
@@ -40,6 +41,8 @@ class _History:
     start: int | None = None
     optimizer: weakref.ref[Any] | None = None
     initial_rms: dict[str, float | None] = dataclasses.field(default_factory=dict)
+    constant: dict[str, bool] = dataclasses.field(default_factory=dict)
+    streaks: dict[tuple[str, int], UnitStreaks] = dataclasses.field(default_factory=dict)
 
 
 class Session:
@@ -57,7 +60,9 @@ class Session:
         self._model = model
         self._history = _HISTORIES.setdefault(model, _History())
         self._parts: list[Part] = []
-        self._runs: dict[str, RunFile] = {}
+        self._delivery = Delivery(self._reported)
+        self._last: Record | None = None
+        self._has_ended = False
         self._layout: Layout | None = None
         self._epoch = 0
         self._batches = self._batches_before_epoch = 0
@@ -67,6 +72,7 @@ class Session:
         self._capture = Capture(
             model,
             select=self._select,
+            select_activations=self._select_activations,
             request=self._request,
             on_layout=self._on_layout,
             on_failure=lambda error: self._report("capture", f"sampling failed: {error!r}"),
@@ -88,12 +94,15 @@ class Session:
     def join(self, parts: Sequence[Part]) -> None:
         """Take part in the fit that begins; joining twice is joining once."""
         self._parts += [part for part in parts if all(part is not p for p in self._parts)]
-        for part in parts:
-            self._runs.setdefault(part.log_dir, RunFile(part.log_dir))
+        self._delivery.open(part.log_dir for part in parts)
 
     def leave(self, parts: Sequence[Part]) -> None:
         """The fit has ended for these parts."""
         was_watched = bool(self._parts)
+        if was_watched and not self._has_ended:
+            self._has_ended = True
+            with self._reported("judging the run as a whole"):
+                self._dispatch_end()
         self._parts = [part for part in self._parts if all(part is not p for p in parts)]
         if self._parts or not was_watched:
             return
@@ -103,9 +112,7 @@ class Session:
             reason = uncalled if has_any else "the model has no trainable variables"
             logger.warning("tbwatch: nothing was watched: %s.", reason)
         self._capture.detach()
-        for run in self._runs.values():
-            with self._reported("closing the event file"):
-                run.close()
+        self._delivery.close()
 
     def _started_at(self) -> int:
         """Updates that the optimizer had made when it was first watched."""
@@ -122,6 +129,7 @@ class Session:
         return Request(
             updates="updates" in kinds or any(part.needs_updates for part in self._parts),
             histograms=kinds,
+            activations=any(part.activations is not None for part in self._parts),
             slots=self._slots,
             histogram_slots=self._planner.most_within(with_histograms, self._batches_per_call),
         )
@@ -135,14 +143,40 @@ class Session:
                 raise PatternError(f"{wrong} no variable; the model has: {', '.join(names)}.")
         return [any(part.selection(name) for part in self._parts) for name in names]
 
+    def _select_activations(self, taps: Sequence[Tap]) -> list[bool]:
+        """Which of the activations of a step any part watches."""
+        layers = list(dict.fromkeys(tap.activation.layer for tap in taps))
+        chosen = [part.activations for part in self._parts if part.activations is not None]
+        for selection in chosen:
+            unmatched = selection.unmatched(layers)
+            if unmatched:
+                raise PatternError(
+                    f"{unmatched[0]!r} matches no layer that the step calls; it calls: "
+                    f"{', '.join(layers)}."
+                )
+        return [
+            any(
+                selection.takes(
+                    tap.activation.layer, is_main=tap.is_main, before=tap.activation.before
+                )
+                for selection in chosen
+            )
+            for tap in taps
+        ]
+
     def _on_layout(self, layout: Layout) -> None:
         # W at init is what it was when this model was first watched, also in a second fit.
         for variable in layout.variables:
             self._history.initial_rms.setdefault(variable.name, variable.initial_rms)
+            self._history.constant.setdefault(variable.name, variable.constant)
         self._layout = dataclasses.replace(
             layout,
             variables=tuple(
-                dataclasses.replace(v, initial_rms=self._history.initial_rms[v.name])
+                dataclasses.replace(
+                    v,
+                    initial_rms=self._history.initial_rms[v.name],
+                    constant=self._history.constant[v.name],
+                )
                 for v in layout.variables
             ),
         )
@@ -169,14 +203,17 @@ class Session:
         self._calls += 1
         self._batches = batch + 1
         numbers = {k: float(v) for k, v in (logs or {}).items() if _is_number(v)}
+        loss = numbers.get("loss", 0.0)
+        is_news = not math.isfinite(loss) and not self._logged_nonfinite
         with self._reported("handling a sample"):
-            samples = self._collected()
+            samples = self._collected(at_once=is_news)
+            if any(not math.isfinite(sample.values["loss"]) for sample in samples):
+                is_news = False  # it was sampled, planned or not
             for sample in samples:
                 # The logs are those of the last batch of an execution.
                 known = numbers if sample is samples[-1] else {}
-                self._dispatch(self._record(sample, known), sample.histograms)
-        loss = numbers.get("loss", 0.0)
-        if not math.isfinite(loss) and not self._logged_nonfinite:
+                self._dispatch(self._record(sample, known), sample)
+        if is_news:
             with self._reported("handling the logs"):
                 self._dispatch_logs(numbers)
         self._logged_nonfinite = not math.isfinite(loss)
@@ -214,14 +251,16 @@ class Session:
         self._first_planned = planned[0] if planned else 0
         self._capture.plan(planned, sorted(histograms))
 
-    def _collected(self) -> list[Sample]:
-        """Samples of the batches since the last look; does not ask the device before one is due."""
-        if not self._first_planned:
-            return []
+    def _collected(self, at_once: bool) -> list[Sample]:
+        """Samples of the batches since the last look; asks the device once one may be there.
+
+        Args:
+            at_once: there may be one that was not planned.
+        """
         # An optimizer makes at most one update per call of `apply`; tracing counts the calls.
         applies = max(self._capture.applies, 1)
         most = self._known_updates + self._calls * self._batches_per_call * applies
-        if most < self._first_planned:
+        if not at_once and (not self._first_planned or most < self._first_planned):
             return []
         samples = self._capture.collect()
         self._plan(self._capture.updates_done)
@@ -260,26 +299,34 @@ class Session:
             loss_scale=values["loss_scale"],
             judged=not self._capture.overwrites_weights(sample.step),
             logs=logs,
+            activations=self._activations_of(sample),
         )
 
-    def _dispatch(self, record: Record, histograms: Mapping[str, np.ndarray]) -> None:
-        view = View(record, histograms)
-        due = [part for part in self._parts if self._planner.is_due(part.schedule, record.step)]
-        new = {id(part): self._judged(part, record) for part in due}
-        for log_dir, run in self._runs.items():
-            mine = [part for part in due if part.log_dir == log_dir]
-            if not mine:
-                continue
-            values = list(summaries.packed_record(record))
-            active = sum(part.count_active_alerts() for part in mine)
-            values += summaries.run_scalars(record, active)
-            for part in mine:
-                with self._reported(f"summaries of {type(part).__name__}"):
-                    values += part.values(view)
-            self._write(run, record, _unique(values), [a for p in mine for a in new[id(p)]])
+    def _activations_of(self, sample: Sample) -> dict[str, np.ndarray]:
+        """Quantities of the activations; empty if none are watched."""
+        found = sample.activations
+        if found is None or self._layout is None:
+            return {}
+        known = self._history.streaks
+        keys = [(a.name, a.units) for a in self._layout.activations]
+        streaks = [known.setdefault(key, UnitStreaks(key[1])) for key in keys]
+        return derive_activations(found.table, found.largest, found.saturated, streaks)
+
+    def _dispatch(self, record: Record, sample: Sample) -> None:
+        # The loss has become NaN or infinite: news for all but those who only want histograms.
+        first = record.loss_is_nonfinite and not self._logged_nonfinite
+        is_news = first or not sample.planned
+        due = [
+            part
+            for part in self._parts
+            if self._planner.is_due(part.schedule, record.step)
+            or (is_news and not part.schedule.growing)
+        ]
+        self._last = record
+        self._delivery.deliver(View(record, sample.histograms), self._parts, due)
 
     def _dispatch_logs(self, logs: Mapping[str, float]) -> None:
-        """The loss became NaN or infinite at an update that was not sampled: say so at once."""
+        """The loss of an update became NaN or infinite where the step does not show it."""
         record = Record(
             step=self._capture.updates_done,
             wall_time=time.time(),
@@ -290,42 +337,26 @@ class Session:
             loss_is_known=True,
             logs=logs,
         )
-        for part in list(self._parts):
-            alerts = self._judged(part, record)
-            if alerts:
-                self._write(self._runs[part.log_dir], record, [], alerts)
+        self._delivery.deliver(View(record, {}), self._parts, self._parts)
 
-    def _judged(self, part: Part, record: Record) -> list[Alert]:
-        alerts: list[Alert] = []
-        with self._reported(f"judging by {type(part).__name__}"):
-            alerts = part.judge(record)
-        for alert in alerts:
-            with self._reported("telling of an alert"):
-                part.notify(alert)
-        return alerts
-
-    def _write(
-        self, run: RunFile, record: Record, values: list[summaries.Value], alerts: list[Alert]
-    ) -> None:
-        # Two callbacks on one directory may judge alike.
-        known = {_identity(alert) for alert in run.alerts}
-        fresh = {_identity(alert): alert for alert in alerts}
-        alerts = [alert for identity, alert in fresh.items() if identity not in known]
-        if alerts:
-            run.alerts += alerts
-            values.append(summaries.packed_alerts(run.alerts))
-            values.append(summaries.text("alerts", summaries.alerts_markdown(alerts)))
-        with self._reported("writing the event file"):
-            run.write(record.step, record.wall_time, values)
-            if alerts:
-                run.flush()
+    def _dispatch_end(self) -> None:
+        """The record that ends a fit: what rules need to judge the run as a whole."""
+        if self._last is None:
+            return
+        record = dataclasses.replace(
+            self._last,
+            step=max(self._capture.updates_done, self._last.step),
+            wall_time=time.time(),
+            quantities={},
+            activations={},
+            is_last=True,
+        )
+        self._delivery.deliver(View(record, {}), self._parts, self._parts)
 
     # -------------------------------------------------------------------------------------- helpers
 
     def _flush(self) -> None:
-        for run in self._runs.values():
-            with self._reported("flushing the event file"):
-                run.flush()
+        self._delivery.flush()
 
     @contextlib.contextmanager
     def _reported(self, doing: str) -> Iterator[None]:
@@ -339,15 +370,6 @@ class Session:
         self.problems[kind] += 1
         if self.problems[kind] == 1:
             logger.warning("tbwatch: %s. The training goes on; said once.", message)
-
-
-def _identity(alert: Alert) -> tuple[object, ...]:
-    return alert.step, alert.state, alert.rule, alert.diagnosis, alert.variables
-
-
-def _unique(values: Sequence[summaries.Value]) -> list[summaries.Value]:
-    """One value per tag and step: TensorBoard keeps no more, and two callbacks may share a file."""
-    return list({value.tag: value for value in values}.values())
 
 
 def _is_number(value: Any) -> bool:

@@ -19,7 +19,7 @@ from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
 from tbwatch import format
 from tbwatch.alerts import Alert
 from tbwatch.histogram import to_rows
-from tbwatch.quantities import QUANTITIES
+from tbwatch.quantities import ACTIVATION_QUANTITIES, QUANTITIES
 from tbwatch.record import UPDATE_VALUES, Record
 
 _MARKUP = frozenset("&<>|\\`*_[]()!#~\"'")
@@ -53,7 +53,10 @@ def text(tag: str, markdown: str) -> Value:
 
 
 def packed_record(record: Record) -> Iterator[Value]:
-    """The series that the offline reader and the tab live on: one `[V]` tensor per quantity."""
+    """The series that the offline reader and the tab live on: one `[V]` tensor per quantity.
+
+    Quantities of activations are `[A]`.
+    """
     for quantity in QUANTITIES:
         values = record.quantities.get(quantity.name)
         if values is not None:
@@ -67,8 +70,23 @@ def packed_record(record: Record) -> Iterator[Value]:
                 ),
                 _floats(values),
             )
+    names = [activation.name for activation in record.layout.activations]
+    for quantity in ACTIVATION_QUANTITIES:
+        values = record.activations.get(quantity.name)
+        if values is not None:
+            yield _series(
+                format.quantity_tag(quantity.name),
+                format.encode_metadata(
+                    format.KIND_ACTIVATION,
+                    activations=names,
+                    unit=quantity.unit,
+                    meaning=quantity.meaning,
+                ),
+                _floats(values),
+            )
     yield _series(
-        format.UPDATE_TAG,
+        # The end of a fit shares its step with a sample, and TensorBoard wants one value per step.
+        format.END_TAG if record.is_last else format.UPDATE_TAG,
         format.encode_metadata(
             format.KIND_UPDATE, names=list(UPDATE_VALUES), layout=record.layout.to_json()
         ),
@@ -78,8 +96,12 @@ def packed_record(record: Record) -> Iterator[Value]:
 
 def packed_alerts(alerts: Sequence[Alert]) -> Value:
     """The whole list of alerts, read from its last record: sampling can lose none."""
-    data = json.dumps([alert.to_json() for alert in alerts], allow_nan=False)
-    return _series(format.ALERTS_TAG, format.encode_metadata(format.KIND_ALERTS), _string(data))
+    return _alerts(format.ALERTS_TAG, format.KIND_ALERTS, alerts)
+
+
+def packed_holding(alerts: Sequence[Alert]) -> Value:
+    """One alert for each cause that holds now, with today's variables and numbers."""
+    return _alerts(format.HOLDING_TAG, format.KIND_HOLDING, alerts)
 
 
 def alerts_markdown(alerts: Sequence[Alert]) -> str:
@@ -121,6 +143,11 @@ def _series(tag: str, content: bytes, tensor: TensorProto) -> Value:
     metadata.plugin_data.plugin_name = format.PLUGIN_NAME
     metadata.plugin_data.content = content
     return Value(tag=tag, metadata=metadata, tensor=tensor)
+
+
+def _alerts(tag: str, kind: str, alerts: Sequence[Alert]) -> Value:
+    data = json.dumps([alert.to_json() for alert in alerts], allow_nan=False)
+    return _series(tag, format.encode_metadata(kind), _string(data))
 
 
 def _floats(array: np.ndarray) -> TensorProto:

@@ -11,17 +11,17 @@ Example:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from tbwatch.alerts import Alert, AlertBook, Finding
-from tbwatch.layout import Layout, WatchedVariable
+from tbwatch.alerts import Alert, Finding
+from tbwatch.detectors import Chosen
+from tbwatch.judging import Panel
+from tbwatch.layout import Layout, Setup, WatchedActivation, WatchedVariable
 from tbwatch.record import Record
-
-if TYPE_CHECKING:
-    from tbwatch.detectors import Detector
 
 # A variable that trains as it should: what `make_record` fills in for what a test leaves out.
 HEALTHY: dict[str, float] = {
@@ -38,19 +38,45 @@ HEALTHY: dict[str, float] = {
     "decay_cosine": 0.0,
     "gradient_weight_cosine": 0.0,
 }
+# The same of an activation; half of what a healthy ReLU hands on is 0.
+HEALTHY_ACTIVATION: dict[str, float] = {
+    "activation_mean": 0.4,
+    "activation_std": 0.6,
+    "unit_std": 0.5,
+    "activation_zero_fraction": 0.5,
+    "activation_nonfinite": 0.0,
+    "silent_units": 0.0,
+    "dead_units": 0.0,
+    "saturated_fraction": 0.0,
+    "saturated_units": 0.0,
+}
 
 
-def make_layout(*names: str, shape: Sequence[int] = (64, 64), **fields: Any) -> Layout:
+def make_layout(
+    *names: str,
+    shape: Sequence[int] = (64, 64),
+    activations: Sequence[WatchedActivation] = (),
+    setup: Setup | None = None,
+    **fields: Any,
+) -> Layout:
     """A layout of variables of one shape.
 
     Args:
         names: variable names in forward order; one `"dense/kernel"` if none is given.
         shape: their shape.
+        activations: the watched activations; none by default.
+        setup: how the model was compiled; nothing is known of it by default.
         fields: further fields of every `WatchedVariable`, e.g. `dtype` or `connected`.
+
+    Example:
+        >>> relu = WatchedActivation("dense", "dense", function="relu", units=64)
+        >>> layout = make_layout("dense/kernel", activations=[relu])
+        >>> make_record(1, layout, dead_units=0.6).activation("dead_units")
+        array([0.6], dtype=float32)
     """
     fields.setdefault("initial_rms", 0.1)
     variables = [WatchedVariable(n, tuple(shape), **fields) for n in names or ("dense/kernel",)]
-    return Layout(tuple(variables))
+    return Layout(tuple(variables), (), tuple(activations), setup or Setup())
 
 
 def make_record(step: int, layout: Layout | None = None, **values: Any) -> Record:
@@ -58,34 +84,58 @@ def make_record(step: int, layout: Layout | None = None, **values: Any) -> Recor
 
     Args:
         step: number of the update.
-        layout: the variables; one dense kernel by default.
-        values: quantities, as a number for all variables or a list with one for each, and fields
-            of `Record` such as `loss` or `learning_rate`.
+        layout: the variables and activations; one dense kernel by default.
+        values: quantities, as a number for all variables (or activations) or a list with one for
+            each, and fields of `Record` such as `loss` or `learning_rate`. By default the global
+            gradient norm follows from those of the variables.
 
     Raises:
         TypeError: for a name that is neither a quantity nor a field of `Record`.
+        ValueError: for a list of another length.
     """
     layout = layout or make_layout()
-    quantities = {}
-    for name, healthy in HEALTHY.items():
-        value = np.asarray(values.pop(name, healthy), np.float32)
-        quantities[name] = np.broadcast_to(value, (len(layout),)).copy()
-    fields: dict[str, Any] = {"wall_time": float(step), "learning_rate": 1e-3, "loss": 1.0}
-    fields["loss_is_known"] = True
-    fields["quantities"] = quantities
+    quantities = _filled(values, HEALTHY, len(layout))
+    activations = {}
+    if layout.activations:
+        activations = _filled(values, HEALTHY_ACTIVATION, len(layout.activations))
+    norms = quantities["gradient_norm"].astype(np.float64)
+    known = not np.isnan(norms).all()
+    fields: dict[str, Any] = {
+        "wall_time": float(step),
+        "learning_rate": 1e-3,
+        "loss": 1.0,
+        "loss_is_known": True,
+        "global_gradient_norm": math.sqrt(np.nansum(np.square(norms))) if known else math.nan,
+        "quantities": quantities,
+        "activations": activations,
+    }
     return Record(step=step, layout=layout, **{**fields, **values})
 
 
-def run(detector: Detector, records: Iterable[Record]) -> list[Alert]:
-    """The alerts that a detector gives rise to on these records, oldest first."""
-    book = AlertBook()
+def _filled(values: dict[str, Any], healthy: dict[str, float], count: int) -> dict[str, np.ndarray]:
+    """Take the quantities named in `healthy` out of the values, filled up, each `[count]`."""
+    arrays = {}
+    for name, usual in healthy.items():
+        value = np.asarray(values.pop(name, usual), np.float32)
+        arrays[name] = np.broadcast_to(value, (count,)).copy()
+    return arrays
+
+
+def run(detector: Sequence[Chosen] | Chosen | None, records: Iterable[Record]) -> list[Alert]:
+    """The alerts that one or more detectors give rise to on these records, oldest first.
+
+    Args:
+        detector: a name, an object, a function of a record, or a list of these; None for all.
+        records: in the order of their updates.
+    """
+    panel = Panel(detector)
     for record in records:
-        book.update(record, detector.update(record))
-    return book.alerts
+        panel.update(record)
+    return panel.alerts
 
 
 class Recorder:
-    """A detector that finds nothing and keeps every record: shows what a fit recorded.
+    """A detector that finds nothing and keeps every sample: shows what a fit recorded.
 
     Attributes:
         records: the records so far.
@@ -98,7 +148,8 @@ class Recorder:
 
     def update(self, record: Record) -> list[Finding]:
         """Keep the record."""
-        self.records.append(record)
+        if not record.is_last:
+            self.records.append(record)
         return []
 
     def reset(self) -> None:

@@ -41,7 +41,7 @@ def told(book: AlertBook, step: int, *findings: Finding) -> list[tuple[str, str,
     return [(alert.state, alert.diagnosis, alert.variables) for alert in new]
 
 
-A = ("a/kernel",)
+A, B = ("a/kernel",), ("b/kernel",)
 
 
 def test_a_level_is_told_once() -> None:
@@ -87,15 +87,16 @@ def test_worse_is_told_better_is_not() -> None:
     assert (worsened.severity, worsened.first_seen, worsened.last_seen) == ("critical", 1, 2)
     assert told(book, 3, finding(severity="critical")) == []
     assert told(book, 4, finding(severity="warning")) == []
+    assert told(book, 5, finding(severity="critical")) == []
 
 
 def test_another_diagnosis_is_raised_anew() -> None:
-    """The cause changed: one new alert, counted from now, and nothing is cleared."""
+    """The cause changed: the end of the old one is told, then the new one, counted from now."""
     book = AlertBook()
     told(book, 1, finding(severity="critical"))
     later = told(book, 2, finding(diagnosis="dead_update", severity="info"))
-    assert later == [("raised", "dead_update", A)]
-    assert book.alerts[-1].first_seen == 2
+    assert later == [("cleared", "zero_gradient", A), ("raised", "dead_update", A)]
+    assert (book.alerts[-1].first_seen, book.alerts[-1].severity) == (2, "info")
     assert told(book, 3) == [("cleared", "dead_update", A)]
 
 
@@ -105,40 +106,107 @@ def test_the_first_finding_has_the_word() -> None:
     nan, dead = finding(rule="nonfinite", diagnosis="nan"), finding()
     assert told(book, 1, nan, dead) == [("raised", "nan", A)]
     assert told(book, 2, nan, dead) == []
-    assert told(book, 3, dead) == [("raised", "zero_gradient", A)]
+    assert told(book, 3, dead) == [("cleared", "nan", A), ("raised", "zero_gradient", A)]
 
 
-def test_variables_that_change_together_share_an_alert() -> None:
-    """In forward order, with the numbers of the first; other reasons make alerts of their own."""
+def test_one_alert_speaks_for_all_variables_of_a_cause() -> None:
+    """In forward order, with the numbers of the first and the gravest severity among them."""
     book = AlertBook()
     together = [finding(name, value=float(ord(name[0]))) for name in ("c/kernel", "a/kernel")]
-    assert told(book, 1, *together, finding("b/kernel", severity="critical")) == [
-        ("raised", "zero_gradient", ("a/kernel", "c/kernel")),
-        ("raised", "zero_gradient", ("b/kernel",)),
-    ]
-    first = book.alerts[0]
-    assert (first.value, first.message) == (97.0, "a/kernel is still.")
-    assert told(book, 2, finding("c/kernel")) == [
-        ("cleared", "zero_gradient", ("a/kernel",)),
-        ("cleared", "zero_gradient", ("b/kernel",)),
-    ]
+    together.append(finding("b/kernel", severity="critical"))
+    names = ("a/kernel", "b/kernel", "c/kernel")
+    assert told(book, 1, *together) == [("raised", "zero_gradient", names)]
+    (alert,) = book.alerts
+    assert (alert.value, alert.message, alert.severity) == (97.0, "a/kernel is still.", "critical")
 
 
-@pytest.mark.parametrize("change", ["rule", "diagnosis", "severity"])
-def test_each_reason_keeps_alerts_apart(change: str) -> None:
-    """Same record, other rule, diagnosis or severity: two alerts."""
-    other = {"rule": "nonfinite", "diagnosis": "nan", "severity": "info"}[change]
+@pytest.mark.parametrize(("change", "other"), [("rule", "nonfinite"), ("diagnosis", "nan")])
+def test_each_cause_keeps_alerts_apart(change: str, other: str) -> None:
+    """Same record, other rule or diagnosis: two alerts."""
     findings = finding("a/kernel"), finding("b/kernel", **{change: other})
     assert [names for _, _, names in told(AlertBook(), 1, *findings)] == [A, ("b/kernel",)]
 
 
-def test_a_group_spans_the_times_of_its_variables() -> None:
-    """Cleared together: since the first was seen, until the last was."""
+def _spread(counts: list[int]) -> list[tuple[int, str, int]]:
+    """Step, state and number of variables of the alerts, for that many sick ones at each step."""
+    layout = make_layout(*(f"{n:02}/kernel" for n in range(16)))
+    book = AlertBook()
+    for step, count in enumerate(counts, 1):
+        book.update(make_record(step, layout), [finding(name) for name in layout.names[:count]])
+    return [(alert.step, alert.state, len(alert.variables)) for alert in book.alerts]
+
+
+@pytest.mark.parametrize(
+    ("counts", "events"),
+    [
+        (
+            [1, 2, 3, 4, 7, 8],
+            [(1, "raised", 1), (2, "worsened", 2), (4, "worsened", 4), (6, "worsened", 8)],
+        ),
+        ([4, 3, 1, 4, 7], [(1, "raised", 4)]),
+        ([4, 1, 8], [(1, "raised", 4), (3, "worsened", 8)]),
+        (
+            [3, 5, 6, 0, 2],
+            [(1, "raised", 3), (3, "worsened", 6), (4, "cleared", 6), (5, "raised", 2)],
+        ),
+    ],
+)
+def test_a_spread_is_told_when_it_has_doubled(
+    counts: list[int], events: list[tuple[int, str, int]]
+) -> None:
+    """Beside the number of variables last told; those that leave make no alert, the last does."""
+    assert _spread(counts) == events
+
+
+def test_who_leaves_is_not_in_the_end() -> None:
+    """Cleared is told of those that were sick to the end, since the first of all was."""
     book = AlertBook()
     told(book, 1, finding("b/kernel"))
-    told(book, 4, finding("b/kernel"), finding("a/kernel"))
-    assert told(book, 6) == [("cleared", "zero_gradient", ("a/kernel", "b/kernel"))]
-    assert (book.alerts[-1].first_seen, book.alerts[-1].last_seen) == (1, 4)
+    assert told(book, 4, finding("b/kernel"), finding("a/kernel")) == [
+        ("worsened", "zero_gradient", ("a/kernel", "b/kernel"))
+    ]
+    assert told(book, 5, finding("a/kernel")) == []
+    assert told(book, 6) == [("cleared", "zero_gradient", A)]
+    assert (book.alerts[-1].first_seen, book.alerts[-1].last_seen) == (1, 5)
+
+
+def test_followers_are_listed_behind_the_sick() -> None:
+    """What only suffers from another variable stands behind it, whatever the forward order."""
+    book = AlertBook()
+    symptoms = [finding(name, follows=True) for name in ("b/kernel", "a/kernel")]
+    assert told(book, 1, *symptoms, finding("c/kernel")) == [
+        ("raised", "zero_gradient", ("c/kernel", "a/kernel", "b/kernel"))
+    ]
+    assert book.alerts[0].message == "c/kernel is still."
+
+
+def test_what_was_not_asked_goes_on() -> None:
+    """With `keep_others` a cause without findings neither ends nor is told again."""
+    book = AlertBook()
+    told(book, 1, finding("a/kernel"))
+    nan = finding("b/kernel", rule="nonfinite", diagnosis="nan")
+    new = book.update(make_record(2, LAYOUT), [nan], keep_others=True)
+    assert [(alert.state, alert.diagnosis) for alert in new] == [("raised", "nan")]
+    assert {f.variable for f in book.active} == {"a/kernel", "b/kernel"}
+    assert told(book, 3, finding("a/kernel"), nan) == []
+    assert told(book, 4, nan) == [("cleared", "zero_gradient", A)]
+    assert book.alerts[-1].last_seen == 3
+
+
+def test_holding_has_todays_numbers() -> None:
+    """One alert per cause that holds, with the latest variables; asking changes nothing."""
+    book = AlertBook()
+    told(book, 1, finding("b/kernel", value=1.0))
+    told(book, 2, finding("b/kernel", value=2.0), finding("c/kernel", diagnosis="nan"))
+    told(book, 3, finding("b/kernel", value=3.0))
+    record = make_record(3, LAYOUT)
+    for _ in range(2):
+        (alert,) = book.holding(record)
+        assert (alert.diagnosis, alert.variables, alert.value) == ("zero_gradient", B, 3.0)
+        assert (alert.state, alert.first_seen, alert.last_seen) == ("raised", 1, 3)
+    assert len(book.alerts) == 3
+    told(book, 4)
+    assert book.holding(record) == []
 
 
 def test_the_loss_comes_after_all_variables() -> None:

@@ -21,7 +21,7 @@ from tbwatch import cli
 from tbwatch.detectors import DETECTORS, DeadUpdate
 from tbwatch.detectors._advice import ADVICE
 from tbwatch.detectors.dead_update import DIAGNOSES
-from tbwatch.quantities import NAMES
+from tbwatch.quantities import ACTIVATION_NAMES, NAMES
 from tbwatch.testing import make_record, run
 from tests import event_files
 
@@ -169,6 +169,7 @@ def test_quantities_are_documented() -> None:
     """Each has a row of its own."""
     rows = re.findall(r"^\| `(\w+)` \|", DOCS["quantities.md"], re.MULTILINE)
     assert [row for row in rows if row in NAMES] == list(NAMES)
+    assert [row for row in rows if row in ACTIVATION_NAMES] == list(ACTIVATION_NAMES)
 
 
 @pytest.mark.parametrize("diagnosis", ["nonfinite", *DIAGNOSES])
@@ -221,7 +222,11 @@ def test_tags_are_documented(tmp_path: Path) -> None:
     tags = accumulator.Tags()
     written = {tag for kind in ("scalars", "images", "tensors") for tag in tags[kind]}
     general = {
-        re.sub(r"conv1/(kernel|bias)$", "<variable>", tag).replace("conv1", "<layer>")
+        re.sub(
+            r"^(activations)/.*",
+            r"\1/<activation>",
+            re.sub(r"conv1/(kernel|bias)$", "<variable>", tag),
+        ).replace("conv1", "<layer>")
         for tag in written
         if not tag.startswith("tbwatch/")
     }

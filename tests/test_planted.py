@@ -103,11 +103,13 @@ def test_a_dead_relu(digits, tmp_path):
     """A layer whose ReLUs never fire has no gradient, and neither has what lies before it."""
     dead = {"bias_initializer": keras.initializers.Constant(-100.0)}
     alerts = _alerts(_convnet(conv2=dead), digits, tmp_path)
-    (alert,) = alerts
-    assert (alert.step, alert.diagnosis, alert.severity) == (21, "zero_gradient", "critical")
-    assert alert.variable == "conv1/kernel"
+    alert, stuck = alerts
+    assert (alert.step, alert.diagnosis, alert.severity) == (21, "dead_relu", "critical")
+    assert alert.variable == "conv2/activation"
     assert {"conv1/kernel", "conv1/bias", "conv2/kernel", "conv2/bias"} <= set(alert.variables)
     assert "out/bias" not in alert.variables
+    assert (stuck.step, stuck.diagnosis) == (50, "loss_stuck")
+    assert "Behind it: dead_relu of conv2/activation." in stuck.message
 
 
 class _Stop(keras.layers.Layer):
@@ -126,10 +128,11 @@ def test_stop_gradient(digits, tmp_path):
 
 
 def test_weight_decay_does_not_hide_a_dead_layer(digits, tmp_path):
-    """AdamW moves the dead layer 4e-6 per update; the alert says what moves it."""
+    """AdamW moves the dead layer 4e-6 per update; without activations the alert says what does."""
     dead = {"bias_initializer": keras.initializers.Constant(-100.0)}
     optimizer = keras.optimizers.AdamW(1e-3)
-    alerts = _alerts(_convnet(conv2=dead, optimizer=optimizer), digits, tmp_path)
+    model = _convnet(conv2=dead, optimizer=optimizer)
+    alerts = _alerts(model, digits, tmp_path, activations=False)
     assert {("decay_only", "conv1/kernel"), ("decay_only", "conv2/kernel")} <= _named(alerts)
 
 
@@ -139,7 +142,7 @@ def test_an_l2_penalty_does_not_hide_a_dead_layer(digits, tmp_path):
         "bias_initializer": keras.initializers.Constant(-100.0),
         "kernel_regularizer": keras.regularizers.L2(1e-4),
     }
-    alerts = _alerts(_convnet(conv2=dead), digits, tmp_path)
+    alerts = _alerts(_convnet(conv2=dead), digits, tmp_path, activations=False)
     assert ("regularisation_only", "conv2/kernel") in _named(alerts)
     assert ("zero_gradient", "conv1/kernel") in _named(alerts)
 
@@ -170,14 +173,14 @@ def test_nan_names_the_update_and_stops(digits, tmp_path):
 
 
 def test_nan_between_two_samples_is_said_at_once(digits, tmp_path):
-    """At a sparse frequency the loss tells, at the update at which it turns NaN."""
+    """At a sparse frequency the update is sampled all the same at which the loss turns NaN."""
     watch = tbwatch.Watch(tmp_path, update_freq=25, histogram_freq=0)
     model = _convnet()
     model.fit(*digits, batch_size=64, verbose=0, callbacks=[_Poison("out", 12), watch])
-    first, second = watch.alerts[:2]
-    assert (first.step, first.variables) == (13, ("loss",))
-    assert (second.step, second.diagnosis) == (25, "nonfinite")
-    assert "out/kernel" in second.variables
+    (alert,) = watch.alerts
+    assert (alert.step, alert.diagnosis) == (13, "nonfinite")
+    assert alert.variable == "out/kernel", "the one whose weights were lost first"
+    assert "loss" in alert.variables
 
 
 def test_a_learning_rate_of_zero_is_no_fault(digits, tmp_path):

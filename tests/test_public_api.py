@@ -17,6 +17,7 @@ ROOT = Path(tbwatch.__file__).parents[1]
 
 # Set by hand: to offer less is to break programs, to offer more is to promise it.
 PUBLIC = [
+    "ActivationHistograms",
     "Alert",
     "DeadUpdateDetector",
     "GradientHistograms",

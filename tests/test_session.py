@@ -80,6 +80,7 @@ def test_the_parts_one_by_one_make_the_series_of_watch(tmp_path):
         tbwatch.WeightHistograms(tmp_path / "parts"),
         tbwatch.GradientHistograms(tmp_path / "parts"),
         tbwatch.UpdateHistograms(tmp_path / "parts"),
+        tbwatch.ActivationHistograms(tmp_path / "parts"),
         tbwatch.KernelGrid(tmp_path / "parts"),
         tbwatch.DeadUpdateDetector(tmp_path / "parts"),
     ]
@@ -288,7 +289,7 @@ def test_a_failure_of_ours_is_reported_once(tmp_path, caplog):
     assert len(history.history["loss"]) == 1
     said = [r.getMessage() for r in caplog.records if "mine" in r.getMessage()]
     assert len(said) == 1
-    assert "goes on" in said[0]
+    assert "the others go on" in said[0]
     assert tags(tmp_path)["gradient_norm/conv1/kernel"], "the other parts still write"
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tbwatch
-from tests.nets import convnet, fit, tags
+from tests.nets import L, convnet, fit, tags
 
 MODES = {
     "graph": {},
@@ -29,14 +29,29 @@ def _is_plain(model):
         and "scale_loss" not in vars(optimizer)
         and "make_train_function" not in vars(model)
         and model.train_function is None
+        and _has_plain_layers(model)
+    )
+
+
+def _has_plain_layers(model):
+    """Whether neither the model nor a layer calls a function of ours."""
+    layers = [model, *model.layers]
+    activations = [vars(layer).get("activation") for layer in layers]
+    return not any("call" in vars(layer) for layer in layers) and all(
+        activation is None or activation is getattr(keras.activations, activation.__name__)
+        for activation in activations
     )
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_weights_are_bit_equal(mode, tmp_path):
-    """Same seed, with and without Watch: every weight and optimizer variable is the same."""
+    """Same seed, with and without Watch: every weight and optimizer variable is the same.
+
+    Also where every activation is watched, before and after each activation function.
+    """
     watched, plain = convnet(**MODES[mode]), convnet(**MODES[mode])
-    for model, callbacks in ((watched, [tbwatch.Watch(tmp_path, update_freq=1)]), (plain, [])):
+    watch = tbwatch.Watch(tmp_path, update_freq=1, activations=True)
+    for model, callbacks in ((watched, [watch]), (plain, [])):
         fit(model, *callbacks, epochs=2, shuffle=True)
     a, b = _state(watched), _state(plain)
     assert len(a) == len(b)
@@ -103,6 +118,7 @@ def test_exception_in_another_callback(where, error, order, tmp_path):
     with pytest.raises(type(error)):
         fit(model, *callbacks)
     assert "apply" not in vars(model.optimizer)
+    assert _has_plain_layers(model)
     fit(model)  # plain: it must neither record nor fail
     model.train_on_batch(*[a[:8] for a in _batch()])
     assert "make_train_function" not in vars(model)
@@ -153,6 +169,36 @@ def test_a_users_own_apply_is_put_back(tmp_path):
     fit(model, tbwatch.Watch(tmp_path), updates=2)
     assert model.optimizer.apply is mine
     assert calls == [6, 6]
+
+
+class _LookInside(L.Layer):
+    """Notes whether layers are replaced while they are called."""
+
+    seen = ()
+
+    def call(self, x):
+        type(self).seen = [name for name in ("call", "activation") if name in vars(self)]
+        return x
+
+
+def test_layers_are_replaced_only_in_the_step(tmp_path):
+    """In the step they are; in a callback of the same fit, and for `predict`, they are not."""
+    model = keras.Sequential([L.Flatten(), _LookInside(), L.Dense(3, activation="relu")])
+    model.compile("sgd", "mse", run_eagerly=True)
+    activation = model.layers[-1].activation
+    plain = []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            plain.append(_has_plain_layers(model))
+            assert model.layers[-1].activation is activation
+
+    x, _ = _batch()
+    model.fit(x, np.zeros((8, 3)), 2, verbose=0, callbacks=[tbwatch.Watch(tmp_path), Look()])
+    assert _LookInside.seen == ["call"]
+    assert plain == [True] * 4
+    model.predict(x, verbose=0)
+    assert _LookInside.seen == []
 
 
 def test_logs_and_history_are_those_of_a_plain_fit(tmp_path):

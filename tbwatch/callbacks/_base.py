@@ -17,7 +17,7 @@ from tbwatch.layout import Layout
 from tbwatch.parts import Part, View
 from tbwatch.record import Record
 from tbwatch.schedule import Schedule, check_epoch_freq, check_update_freq
-from tbwatch.selection import Selection
+from tbwatch.selection import LayerSelection, Selection
 from tbwatch.session import Session, session_of
 
 LogDir = str | os.PathLike[str]
@@ -59,6 +59,7 @@ class PartCallback(SharedCallback):
 
     histogram_kinds: frozenset[str] = frozenset()
     needs_updates = False
+    activations: LayerSelection | None = None
     _watched: weakref.ref[keras.Model] | None = None
 
     def __init__(self, log_dir: LogDir, schedule: Schedule, selection: Selection) -> None:
@@ -83,6 +84,15 @@ class PartCallback(SharedCallback):
     def values(self, view: View) -> Iterator[summaries.Value]:
         """Summary values of a record: none."""
         return iter(())
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether the next record is the first one to be judged: nothing is judged here."""
+        return False
+
+    def holding(self) -> list[Alert]:
+        """One alert for each cause that holds now: none."""
+        return []
 
     def count_active_alerts(self) -> int:
         """Variables with an alert that still holds: none."""

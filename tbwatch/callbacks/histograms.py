@@ -1,4 +1,4 @@
-"""Histograms of weights, gradients and updates."""
+"""Histograms of weights, gradients, updates and activations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tbwatch import summaries
 from tbwatch.callbacks._base import LogDir, PartCallback, sparse_schedule
 from tbwatch.parts import View
-from tbwatch.selection import Pattern, Selection
+from tbwatch.selection import LayerSelection, Pattern, Selection
 
 
 class _Histograms(PartCallback):
@@ -110,3 +110,56 @@ class UpdateHistograms(_Histograms):
     """
 
     kind = "updates"
+
+
+class ActivationHistograms(PartCallback):
+    """Histograms of what layers hand on in the training step, as `activations/<activation>`.
+
+    These are the outputs of the very forward pass that the update comes from: no second one is
+    made. Of a large activation the first examples of the batch are counted, up to 2**20 elements.
+
+    Args:
+        log_dir: as in `WeightHistograms`.
+        histogram_freq: as in `WeightHistograms`.
+        update_freq: as in `WeightHistograms`.
+        include: only these layers, and what their activation functions receive too: a shell
+            pattern on names or paths of layers, a list of them, or a callable `layer -> bool`.
+            None for the outputs of all layers that have weights or are activation functions.
+        exclude: but not these layers.
+
+    Raises:
+        TypeError, ValueError: for an argument that is not as above, in one sentence.
+
+    Example:
+        >>> callback = ActivationHistograms("logs/run1", include=["conv*", "dense"])
+        >>> model.fit(x, y, callbacks=[callback])  # doctest: +SKIP
+    """
+
+    kind = "activations"
+
+    def __init__(
+        self,
+        log_dir: LogDir = "logs",
+        *,
+        histogram_freq: int = 1,
+        update_freq: int | str | None = "auto",
+        include: Pattern = None,
+        exclude: Pattern = None,
+    ) -> None:
+        schedule = sparse_schedule(histogram_freq, update_freq, "update_freq")
+        super().__init__(log_dir, schedule, Selection())
+        self.activations = LayerSelection(include, exclude)
+        self.histogram_kinds = frozenset({self.kind})
+
+    def values(self, view: View) -> Iterator[summaries.Value]:
+        """A histogram of each selected activation, if this record has some."""
+        counts = view.histograms.get(self.kind)
+        if counts is None or self.activations is None:
+            return
+        for row, activation in enumerate(view.record.layout.activations):
+            # What is watched at all was chosen by this callback or another one.
+            wanted = self.activations.takes(
+                activation.layer, is_main=True, before=activation.before
+            )
+            if wanted and counts[row].any():
+                yield summaries.histogram(f"{self.kind}/{activation.name}", counts[row])

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 import keras
 import numpy as np
 
 from tbwatch import sinks, summaries
-from tbwatch.alerts import Alert, AlertBook
+from tbwatch.alerts import Alert
 from tbwatch.callbacks._base import LogDir, PartCallback, dense_schedule
-from tbwatch.detectors import DETECTORS, DeadUpdate, Detector
-from tbwatch.detectors.dead_update import DIAGNOSES
+from tbwatch.detectors import DETECTORS, ORDER, Chosen, DeadUpdate, Detector
+from tbwatch.detectors.order import MOVING
+from tbwatch.judging import Panel
 from tbwatch.layout import Layout
 from tbwatch.parts import View
 from tbwatch.record import Record
 from tbwatch.selection import Pattern, Selection
+
+logger = logging.getLogger("tbwatch")
 
 
 class Judge(PartCallback):
@@ -28,38 +32,45 @@ class Judge(PartCallback):
         log_dir: LogDir,
         update_freq: int | str,
         selection: Selection,
-        detectors: Sequence[Detector],
+        detectors: Sequence[Chosen] | Chosen | None,
         on_alert: Callable[[Alert], object] | None,
         stop_on: Collection[str],
     ) -> None:
         super().__init__(log_dir, dense_schedule(update_freq), selection)
         sinks.check_on_alert(on_alert)
-        known = {*DIAGNOSES, *DETECTORS, *(getattr(d, "name", "") for d in detectors)}
+        self._panel = Panel(detectors, selects=selection, on_error=self._report)
+        known = {*DETECTORS, *(getattr(d, "name", "") for d in self._panel.detectors)}
         self.stop_on = sinks.check_stop_on(stop_on, known - {""})
         self.on_alert = on_alert
-        self.detectors = list(detectors)
-        self._book = AlertBook()
-        self._last_step = 0
+        self._reported: set[str] = set()
 
     @property
     def alerts(self) -> list[Alert]:
         """Every alert so far, oldest first."""
-        return list(self._book.alerts)
+        return self._panel.alerts
+
+    @property
+    def detectors(self) -> list[Detector]:
+        """The detectors, in the order of diagnosis."""
+        return self._panel.detectors
 
     def start(self, model: keras.Model, layout: Layout) -> None:
         """Begin anew for another model; a second fit of the same one goes on."""
         if self._is_new(model):
-            self._reset()
+            self._panel.reset()
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether the next record is the first one to be judged."""
+        return self._panel.is_fresh
+
+    def holding(self) -> list[Alert]:
+        """One alert for each cause that holds now."""
+        return self._panel.holding()
 
     def judge(self, record: Record) -> list[Alert]:
         """New alerts of this record."""
-        if record.step < self._last_step:
-            self._reset()  # a fresh optimizer, or weights of an earlier update: another run
-        self._last_step = record.step
-        findings = [finding for d in self.detectors for finding in d.update(record)]
-        names = set(record.layout.names)
-        mine = [f for f in findings if f.variable not in names or self.selection(f.variable)]
-        return self._book.update(record, mine)
+        return self._panel.update(record)
 
     def notify(self, alert: Alert) -> None:
         """Log it, stop the training if asked to, and hand it on."""
@@ -82,13 +93,16 @@ class Judge(PartCallback):
 
     def count_active_alerts(self) -> int:
         """Variables with an alert that still holds."""
-        return len(self._book.active)
+        return len(self._panel.active)
 
-    def _reset(self) -> None:
-        self._book = AlertBook()
-        self._last_step = 0
-        for detector in self.detectors:
-            detector.reset()
+    def _report(self, detector: Detector, error: Exception) -> None:
+        """A detector that fails is told of once; the others go on."""
+        name = getattr(detector, "name", "") or repr(detector)
+        if name not in self._reported:
+            logger.warning(
+                "tbwatch: the detector %s failed: %r; the others go on. Said once.", name, error
+            )
+        self._reported.add(name)
 
 
 class DeadUpdateDetector(Judge):
@@ -130,6 +144,12 @@ class DeadUpdateDetector(Judge):
         on_alert: Callable[[Alert], object] | None = None,
         stop_on: Collection[str] = (),
     ) -> None:
-        detector = DeadUpdate(threshold, patience, warmup)
+        rules: list[Detector] = [
+            DeadUpdate(threshold, patience, warmup)
+            if rule is DeadUpdate
+            else rule(patience=patience, warmup=warmup)
+            for rule in ORDER
+            if rule not in MOVING
+        ]
         selection = Selection(include, exclude)
-        super().__init__(log_dir, update_freq, selection, [detector], on_alert, stop_on)
+        super().__init__(log_dir, update_freq, selection, rules, on_alert, stop_on)

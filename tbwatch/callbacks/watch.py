@@ -7,13 +7,19 @@ from typing import Any
 
 from tbwatch.alerts import Alert
 from tbwatch.callbacks._base import LogDir, PartCallback, SharedCallback, sparse_schedule
-from tbwatch.callbacks.histograms import GradientHistograms, UpdateHistograms, WeightHistograms
+from tbwatch.callbacks.histograms import (
+    ActivationHistograms,
+    GradientHistograms,
+    UpdateHistograms,
+    WeightHistograms,
+)
 from tbwatch.callbacks.judge import Judge
 from tbwatch.callbacks.kernel_grid import KernelGrid
 from tbwatch.callbacks.norms import GradientNorms
-from tbwatch.detectors import Detector, make_detectors
+from tbwatch.detectors import Chosen
 from tbwatch.parts import Part
-from tbwatch.selection import Pattern, Selection
+from tbwatch.selection import LayerSelection, Pattern, Selection
+from tbwatch.verdict import ranked, report
 
 
 class Watch(SharedCallback):
@@ -29,9 +35,15 @@ class Watch(SharedCallback):
             `WeightHistograms`.
         include: as in `WeightHistograms`.
         exclude: as in `WeightHistograms`.
+        activations: what layers hand on: `"auto"` for the outputs of layers that have weights or
+            are activation functions; True for the outputs of all layers, and for what their
+            activation functions receive; a pattern on names of layers, or a list of them, for
+            the same of these; False for none. Pre-activations are not in `"auto"`: keeping them
+            takes memory.
         kernels: True for the kernels of the first 2-D convolution, if any; names of layers; or
             False.
-        detectors: names (`"nonfinite"`, `"dead_update"`) or detector objects; None for all.
+        detectors: names (`tbwatch.detectors.DETECTORS`), detector objects, or functions of a
+            record; None for all.
         on_alert: called with each `Alert`.
         stop_on: names of diagnoses, rules or severities (and what is graver) that end the
             training, e.g. `{"nonfinite"}`.
@@ -59,8 +71,9 @@ class Watch(SharedCallback):
         histogram_update_freq: int | str | None = "auto",
         include: Pattern = None,
         exclude: Pattern = None,
+        activations: bool | str | Sequence[str] = "auto",
         kernels: bool | str | Sequence[str] = True,
-        detectors: Sequence[str | Detector] | str | None = None,
+        detectors: Sequence[Chosen] | Chosen | None = None,
         on_alert: Callable[[Alert], object] | None = None,
         stop_on: Collection[str] = (),
     ) -> None:
@@ -72,25 +85,48 @@ class Watch(SharedCallback):
             "histogram_freq": histogram_freq,
             "update_freq": histogram_update_freq,
         }
-        judges = make_detectors(detectors)
-        self._judge = Judge(log_dir, update_freq, selection, judges, on_alert, stop_on)
+        self._judge = Judge(log_dir, update_freq, selection, detectors, on_alert, stop_on)
         self._parts: list[PartCallback] = [
             self._judge,
             GradientNorms(log_dir, update_freq=update_freq, **chosen),
         ]
+        layers = _chosen_layers(activations)
+        if layers is not None:
+            self._judge.activations = layers
         if histogram_freq:
             for part in (WeightHistograms, GradientHistograms, UpdateHistograms):
                 self._parts.append(part(log_dir, **sparse, **chosen))
+            if layers is not None:
+                histograms = ActivationHistograms(log_dir, **sparse)
+                histograms.activations, histograms.selection = layers, selection
+                self._parts.append(histograms)
             if kernels is not False:
-                layers = None if kernels is True else kernels
+                of_layers = None if kernels is True else kernels
                 self._parts.append(
-                    KernelGrid(log_dir, layers=layers, selection=selection, **sparse)
+                    KernelGrid(log_dir, layers=of_layers, selection=selection, **sparse)
                 )
 
     @property
     def alerts(self) -> list[Alert]:
         """Every alert so far, oldest first."""
         return self._judge.alerts
+
+    @property
+    def holding(self) -> list[Alert]:
+        """One alert for each cause that holds now, the gravest first."""
+        return ranked(self._judge.holding())
+
+    def report(self, width: int = 100) -> str:
+        """What is left, ranked: each cause that holds now, with its remedy, as plain text.
+
+        Args:
+            width: columns to wrap at; 0 for lines of any length.
+
+        Example:
+            >>> print(Watch("logs/run1").report())
+            No alerts: nothing that tbwatch looks for was found.
+        """
+        return report(self.holding, self.alerts, width)
 
     @property
     def log_dir(self) -> str:
@@ -106,3 +142,21 @@ class Watch(SharedCallback):
     def members(self) -> Sequence[Part]:
         """Its parts."""
         return self._parts
+
+
+def _chosen_layers(activations: object) -> LayerSelection | None:
+    """The activations to watch; None for none."""
+    if activations is False:
+        return None
+    if activations is True:
+        return LayerSelection(include="*")
+    if activations == "auto":
+        return LayerSelection()
+    patterns = list(activations) if isinstance(activations, (list, tuple)) else [activations]
+    texts = [pattern for pattern in patterns if isinstance(pattern, str) and pattern]
+    if not texts or len(texts) < len(patterns):
+        raise TypeError(
+            'activations must be "auto", True, False, a pattern on names of layers or a list of '
+            f"them; got {activations!r}."
+        )
+    return LayerSelection(include=texts)

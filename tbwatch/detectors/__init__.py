@@ -1,20 +1,42 @@
 """Detectors: streaming judges of records. They see NumPy only.
 
 A detector has a `name`, `update(record)`, which returns the findings that hold at that record, and
-`reset()`, which makes it as good as new.
+`reset()`, which makes it as good as new. A `VariableRule` is a detector that takes part in the
+order of diagnosis.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from tbwatch.alerts import Finding
+from tbwatch.detectors.always_clipped import AlwaysClipped
+from tbwatch.detectors.dead_relu import DeadRelu
 from tbwatch.detectors.dead_update import DeadUpdate
+from tbwatch.detectors.exploding_gradient import ExplodingGradient
+from tbwatch.detectors.function import FunctionDetector
+from tbwatch.detectors.learning_rate_vanished import LearningRateVanished
+from tbwatch.detectors.loss_diverging import LossDiverging
+from tbwatch.detectors.loss_oscillating import LossOscillating
+from tbwatch.detectors.loss_scale import LossScale
+from tbwatch.detectors.loss_stuck import LossStuck
 from tbwatch.detectors.nonfinite import NonFinite
+from tbwatch.detectors.order import ORDER
+from tbwatch.detectors.rule import VariableRule
+from tbwatch.detectors.saturated_activation import SaturatedActivation
 from tbwatch.record import Record
 
-__all__ = ["DETECTORS", "DeadUpdate", "Detector", "NonFinite", "make_detectors"]
+__all__ = [
+    "DETECTORS",
+    "ORDER",
+    "Chosen",
+    "DeadUpdate",
+    "Detector",
+    "NonFinite",
+    "VariableRule",
+    "make_detectors",
+]
 
 
 class Detector(Protocol):
@@ -31,35 +53,61 @@ class Detector(Protocol):
         """Forget everything seen."""
 
 
-# In the order of diagnosis: the first detector with a finding for a variable has the word.
-DETECTORS: dict[str, Callable[[], Detector]] = {"nonfinite": NonFinite, "dead_update": DeadUpdate}
+# What a user may give: a name, an object, or a function of a record.
+Chosen: TypeAlias = str | Detector | Callable[[Record], object]
+
+_CLASSES: tuple[Callable[[], Detector], ...] = (
+    # The more important first: it has the word where two speak of one variable.
+    NonFinite,
+    ExplodingGradient,
+    DeadRelu,
+    SaturatedActivation,
+    *ORDER,
+    LearningRateVanished,
+    LossDiverging,
+    LossOscillating,
+    LossStuck,
+    LossScale,
+    AlwaysClipped,
+)
+DETECTORS: dict[str, Callable[[], Detector]] = {
+    getattr(make, "name", ""): make for make in _CLASSES
+}
 
 
-def make_detectors(chosen: Sequence[str | Detector] | str | None) -> list[Detector]:
-    """Detectors by name or as objects, in the order given.
+def make_detectors(chosen: Sequence[Chosen] | Chosen | None) -> list[Detector]:
+    """Detectors by name, as objects or as functions, in the order given.
 
     Args:
-        chosen: names out of `DETECTORS` or detector objects; None takes all of `DETECTORS`.
+        chosen: names out of `DETECTORS`, detector objects, or functions of a record; None takes
+            all of `DETECTORS`.
 
     Raises:
         ValueError: for an unknown name.
-        TypeError: for an object that is no detector.
+        TypeError: for anything else.
     """
     if chosen is None:
         return [make() for make in DETECTORS.values()]
-    detectors: list[Detector] = []
-    for item in [chosen] if isinstance(chosen, str) else chosen:
-        if isinstance(item, str):
-            if item not in DETECTORS:
-                known = ", ".join(map(repr, DETECTORS))
-                raise ValueError(
-                    f"detectors must be names out of {known}, or objects; got {item!r}."
-                )
-            detectors.append(DETECTORS[item]())
-        elif callable(getattr(item, "update", None)) and callable(getattr(item, "reset", None)):
-            detectors.append(item)
-        else:
-            raise TypeError(
-                f"a detector must have update(record) and reset(), or be a name; got {item!r}."
+    alone = isinstance(chosen, str) or not isinstance(chosen, Sequence)
+    items: Sequence[Chosen] = [chosen] if alone else chosen  # type: ignore[assignment, list-item]
+    return [_made(item) for item in items]
+
+
+def _made(item: Chosen) -> Detector:
+    if isinstance(item, str):
+        if item not in DETECTORS:
+            known = ", ".join(map(repr, DETECTORS))
+            raise ValueError(
+                f"detectors must be names out of {known}, objects or functions; got {item!r}."
             )
-    return detectors
+        return DETECTORS[item]()
+    if isinstance(item, type):
+        raise TypeError(f"a detector must be an object, not a class; got {item!r}.")
+    if callable(getattr(item, "update", None)) and callable(getattr(item, "reset", None)):
+        return item  # type: ignore[return-value]
+    if callable(item):
+        return FunctionDetector(item)
+    raise TypeError(
+        "a detector must be a name, have update(record) and reset(), or be callable with a "
+        f"record; got {item!r}."
+    )

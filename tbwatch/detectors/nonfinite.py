@@ -5,48 +5,59 @@ from __future__ import annotations
 import numpy as np
 
 from tbwatch.alerts import Finding
+from tbwatch.detectors.facts import Facts
+from tbwatch.detectors.run_rule import RunRule
 from tbwatch.record import Record
 
-REMEDY = (
-    "Lower the learning rate or clip gradients (clipnorm=1.0); check the inputs and any log, "
-    "division or square root in the loss."
-)
+REMEDIES = {
+    "loss": "Look at the loss function: log(0), a division by 0 or a square root of 0; cross-"
+    "entropies of Keras guard against it, hand-written ones need a clip or from_logits=True.",
+    "activation": "Check the inputs of {layer} and its operations (exp, log, division); lower the "
+    "learning rate or the scale of the initial weights.",
+    "gradient": "Look behind {layer} for an operation whose derivative is infinite (square root or "
+    "norm at 0, division), or clip gradients (clipnorm=1.0).",
+    "weights": "Lower the learning rate or clip gradients (clipnorm=1.0); check the inputs and any "
+    "log, division or square root in the loss.",
+}
 
 
-class NonFinite:
-    """Fires at the first record with NaN or Inf in the loss, a gradient, a weight or an update.
+class NonFinite(RunRule):
+    """Fires at the first record with NaN or Inf in the loss, an activation, a gradient or a weight.
 
     There is nothing to wait for: one such value spreads through the whole net within an update or
-    two. The alert names the affected variables in forward order, so it can tell a single sick
-    layer from a net that is lost.
+    two. The alert begins with the place where it arose: the first activation in forward order, the
+    loss if all activations are finite, a gradient if the loss is finite too. Where weights were
+    lost at an update before this record, that place cannot be told.
 
     Args:
         patience: consecutive records without such values before the alert is cleared.
 
     Raises:
         ValueError: if `patience` is not an int of at least 1.
+
+    Example:
+        >>> NonFinite()
+        NonFinite(patience=3)
     """
 
     name = "nonfinite"
+    _parameters = ("patience",)
 
     def __init__(self, patience: int = 3) -> None:
-        if not isinstance(patience, int) or isinstance(patience, bool) or patience < 1:
-            raise ValueError(f"patience must be an int of at least 1; got {patience!r}.")
-        self.patience = patience
-        self.reset()
-
-    def __repr__(self) -> str:
-        return f"NonFinite(patience={self.patience})"
+        super().__init__(patience=patience, warmup=0)
 
     def reset(self) -> None:
         """Forget everything seen."""
+        super().reset()
         self._held: dict[str, tuple[Finding, int]] = {}
         self._last_finite_step = 0
         self._last_gradient_norm = float("nan")
 
-    def update(self, record: Record) -> list[Finding]:
+    def update(self, record: Record, facts: Facts | None = None) -> list[Finding]:
         """Judge the next record; returns the findings that hold now."""
         found = {finding.variable: finding for finding in self._found(record)}
+        if not found and not record.quantities:
+            return [finding for finding, _ in self._held.values()]
         if not found:
             self._last_finite_step = record.step
             if np.isfinite(record.global_gradient_norm):
@@ -60,40 +71,89 @@ class NonFinite:
         return [finding for finding, _ in held.values()]
 
     def _found(self, record: Record) -> list[Finding]:
-        counts = {
-            "gradient": record.quantity("gradient_nonfinite"),
-            "weights": record.quantity("weight_nonfinite"),
-            "update": record.quantity("update_nonfinite"),
-        }
+        layout = record.layout
+        weights = record.quantity("weight_nonfinite") > 0
+        gradients = record.quantity("gradient_nonfinite") > 0
+        updates = record.quantity("update_nonfinite") > 0
+        counts = record.activation("activation_nonfinite")
+        outputs = np.flatnonzero(counts > 0)
+        origin = _origin(record, weights, gradients, outputs)
         found = []
+        for row in outputs:
+            activation = layout.activations[row]
+            message = f"{counts[row]:.0f} elements of what {activation.layer} hands on "
+            message += "are NaN or infinite."
+            if origin == activation.label:
+                message += " All weights and all activations before it are finite."
+            found.append(
+                self._finding(activation.label, message, float(counts[row]), "activation", origin)
+            )
         if record.loss_is_nonfinite:
             message = f"the loss is {record.loss}."
-            found.append(self._finding("loss", message, 1.0, {"loss": record.loss}))
-        total = np.nansum(list(counts.values()), axis=0)
-        for row in np.flatnonzero(total > 0):
-            variable = record.layout.variables[row]
-            parts = {k: float(v[row]) for k, v in counts.items() if v[row] > 0}
-            listed = ", ".join(f"{count:.0f} in the {what}" for what, count in parts.items())
-            message = f"{listed} of {variable.size} elements are NaN or infinite."
-            evidence = {f"nonfinite_{what}": count for what, count in parts.items()}
-            found.append(self._finding(variable.name, message, float(total[row]), evidence))
+            if origin == "loss":
+                message += " All weights and activations are finite: it arises in the loss itself."
+            found.append(self._finding("loss", message, 1.0, "loss", origin))
+        for row in np.flatnonzero(weights | gradients | updates):
+            found.append(self._about_variable(record, int(row), origin))
         return found
 
-    def _finding(
-        self, variable: str, message: str, value: float, evidence: dict[str, float]
-    ) -> Finding:
-        history = {
-            "last_finite_update": float(self._last_finite_step),
-            "last_finite_gradient_norm": self._last_gradient_norm,
+    def _about_variable(self, record: Record, row: int, origin: str) -> Finding:
+        counts = {
+            "gradient": float(record.quantity("gradient_nonfinite")[row]),
+            "weights": float(record.quantity("weight_nonfinite")[row]),
+            "update": float(record.quantity("update_nonfinite")[row]),
         }
+        parts = {what: count for what, count in counts.items() if count > 0}
+        variable = record.layout.variables[row]
+        listed = ", ".join(f"{count:.0f} in the {what}" for what, count in parts.items())
+        message = f"{listed} of {variable.size} elements are NaN or infinite."
+        if origin == variable.name and "weights" not in parts:
+            message += " Loss, weights and activations are finite: it arises behind this layer, "
+            message += "where the loss or an operation is differentiated."
+        place = "weights" if "weights" in parts else "gradient"
+        evidence = {f"nonfinite_{what}": count for what, count in parts.items()}
+        total = sum(parts.values())
+        return self._finding(variable.name, message, total, place, origin, evidence)
+
+    def _finding(
+        self,
+        variable: str,
+        message: str,
+        value: float,
+        place: str,
+        origin: str,
+        evidence: dict[str, float] | None = None,
+    ) -> Finding:
+        layer = variable.rpartition("/")[0] or variable
         return Finding(
             rule=self.name,
-            diagnosis="nonfinite",
+            diagnosis=self.name,
             severity="critical",
             variable=variable,
             message=message,
             value=value,
             threshold=0.0,
-            remedy=REMEDY,
-            evidence={**evidence, **history},
+            remedy=REMEDIES[place].format(layer=layer),
+            evidence={
+                **(evidence or {}),
+                "last_finite_update": float(self._last_finite_step),
+                "last_finite_gradient_norm": self._last_gradient_norm,
+            },
+            follows=bool(origin) and variable != origin,
         )
+
+
+def _origin(record: Record, weights: np.ndarray, gradients: np.ndarray, outputs: np.ndarray) -> str:
+    """Where it arose, as far as this record tells; "" if it does not."""
+    if not record.quantities:
+        return ""
+    if weights.any():  # lost at an update before; where not all are, these were first
+        return record.layout.names[int(np.argmax(weights))]
+    if outputs.size:
+        return record.layout.activations[outputs[0]].label
+    knows_activations = bool(np.isfinite(record.activation("activation_nonfinite")).any())
+    if record.loss_is_nonfinite:
+        return "loss" if knows_activations else ""
+    # Backward, it spreads toward the input: the last layer that has it is the nearest.
+    last = np.flatnonzero(gradients)[-1:]
+    return record.layout.names[last[0]] if last.size else ""

@@ -5,6 +5,7 @@ import math
 import pytest
 
 from tbwatch.detectors import NonFinite
+from tbwatch.layout import WatchedActivation
 from tbwatch.testing import make_layout, make_record, run
 
 LAYOUT = make_layout("a/kernel", "b/kernel", "c/kernel")
@@ -19,11 +20,65 @@ def _series(bad=(), last=40, **values):
     return [make_record(s, LAYOUT, **(values if s in bad else {})) for s in range(1, last + 1)]
 
 
-@pytest.mark.parametrize("field", ["gradient_nonfinite", "weight_nonfinite", "update_nonfinite"])
+@pytest.mark.parametrize("field", ["weight_nonfinite", "update_nonfinite"])
 def test_fires_at_the_first_record_and_names_forward_order(field):
     """No patience for NaN; the alert names the first variable in forward order, then the others."""
     values = {field: [0, 2, 5]}
     assert _events(_series(range(7, 41), **values)) == [(7, "raised", ("b/kernel", "c/kernel"))]
+
+
+def test_gradients_alone_begin_at_the_last_layer():
+    """Backward it spreads toward the input: the layer nearest to the loss is where it arose."""
+    (alert,) = run(NonFinite(), _series(range(7, 41), gradient_nonfinite=[2, 5, 0]))
+    assert (alert.step, alert.variables) == (7, ("b/kernel", "a/kernel"))
+    assert "it arises behind this layer" in alert.message
+
+
+RELUS = [WatchedActivation(name, name, "relu", units=8) for name in "abc"]
+WITH_RELUS = make_layout(*LAYOUT.names, activations=RELUS)
+
+
+def test_the_first_activation_is_the_origin():
+    """NaN goes forward from there: it is named first, what follows behind it, all in order."""
+    lost = {"activation_nonfinite": [0, 3, 8], "loss": math.nan, "gradient_nonfinite": 4096}
+    records = [make_record(s, WITH_RELUS, **(lost if s >= 7 else {})) for s in range(1, 41)]
+    (alert,) = run(NonFinite(), records)
+    assert (alert.step, alert.severity, alert.value) == (7, "critical", 3.0)
+    assert alert.variables[0] == "b/activation"
+    assert set(alert.variables[1:]) == {"c/activation", "loss", *LAYOUT.names}
+    assert "3 elements of what b hands on are NaN" in alert.message
+    assert "all activations before it are finite" in alert.message
+
+
+def test_the_loss_is_the_origin_if_all_activations_are_finite():
+    """Then log(0) and the like in the loss itself is to blame; without activations nobody knows."""
+    lost = {"loss": math.nan, "gradient_nonfinite": 4096}
+    records = [make_record(s, WITH_RELUS, **(lost if s >= 7 else {})) for s in range(1, 41)]
+    (alert,) = run(NonFinite(), records)
+    assert alert.variables == ("loss", *LAYOUT.names)
+    assert "it arises in the loss itself" in alert.message
+    assert "log(0)" in alert.remedy
+    for unknown in ({"activations": {}}, {"activation_nonfinite": math.nan}):
+        records = [make_record(s, WITH_RELUS, **(lost | unknown)) for s in range(1, 41)]
+        (alert,) = run(NonFinite(), records)
+        assert alert.variables == (*LAYOUT.names, "loss")
+        assert "arises" not in alert.message
+
+
+def test_weights_that_were_lost_before_hide_the_origin():
+    """With sparse samples the update that lost them was not recorded: forward order it is."""
+    lost = {"weight_nonfinite": [1, 4096, 4096], "activation_nonfinite": 8, "loss": math.nan}
+    (alert,) = run(NonFinite(), [make_record(s, WITH_RELUS, **lost) for s in range(50, 90)])
+    assert alert.variables[:2] == ("a/kernel", "a/activation")
+    assert alert.variables[-1] == "loss"
+    assert "finite:" not in alert.message
+
+
+def test_a_record_of_a_batch_alone():
+    """Between samples only the loss is known: NaN there is told at once."""
+    records = [make_record(s, LAYOUT) for s in range(1, 10)]
+    records.append(make_record(12, LAYOUT, quantities={}, loss=math.nan))
+    assert _events(records) == [(12, "raised", ("loss",))]
 
 
 def test_the_loss_alone():

@@ -1,0 +1,1 @@
+"""Measurements of tbwatch: not part of the package."""

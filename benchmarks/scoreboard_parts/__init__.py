@@ -1,0 +1,1 @@
+"""The parts of the scoreboard: programs, recording, peers, judging, tables."""

@@ -1,0 +1,110 @@
+"""Root cause over symptoms: one alert for one cause."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from tbwatch.alerts import SEVERITIES, Finding
+from tbwatch.record import Record
+
+# What a layer starved of gradient shows; each is a symptom if a cause is known.
+STARVED = frozenset(
+    {
+        "zero_gradient",
+        "decay_only",
+        "regularisation_only",
+        "vanishing_gradient",
+        "lost_update",
+        "dead_update",
+        "update_too_small",
+    }
+)
+# cause -> diagnoses of other variables that it accounts for.
+EXPLAINS: dict[str, frozenset[str]] = {
+    "dead_relu": STARVED,
+    "saturated_activation": frozenset({*STARVED, "weights_too_large"}),
+    "identical_units": STARVED | {"dead_relu"},
+    "regularisation_only": frozenset({"zero_gradient"}),
+    "vanishing_gradient": frozenset({*STARVED, "signal_lost"}) - {"vanishing_gradient"},
+    "dead_update": frozenset({"update_too_small"}),
+    "update_too_large": frozenset({"dead_update", "update_too_small"}),
+    "exploding_gradient": frozenset({"weight_divergence", "update_too_large", "loss_diverging"}),
+}
+# The others account for what lies before them, since gradients come from behind.
+ANYWHERE = frozenset(
+    {
+        "identical_units",
+        "regularisation_only",
+        "exploding_gradient",
+        "dead_update",
+        "update_too_large",
+    }
+)
+# Share of dead units from which on a layer counts as dead.
+WHOLE_LAYER = 0.95
+# Diagnoses of the whole run that point at what lies behind them.
+POINTING = frozenset({"loss_stuck", "learning_rate_too_low", "loss_diverging", "loss_oscillating"})
+
+
+def attributed(findings: Sequence[Finding], record: Record) -> list[Finding]:
+    """Give each symptom to its cause.
+
+    A variable whose diagnosis is explained by another finding is listed behind that one, under its
+    diagnosis. What is said of the loss names the gravest finding about a layer.
+
+    Args:
+        findings: all findings at a record.
+        record: the record.
+
+    Returns:
+        The findings, the symptoms among them with the diagnosis of their cause.
+    """
+    explained: list[Finding] = []
+    for finding in findings:
+        cause = _cause_of(finding, findings, record)
+        if cause is None:
+            explained.append(finding)
+        else:
+            explained.append(dataclasses.replace(cause, variable=finding.variable, follows=True))
+    about_layers = [f for f in explained if not f.follows and f.diagnosis not in POINTING]
+    about_layers = [f for f in about_layers if f.severity != "info"]
+    if not about_layers:
+        return explained
+    gravest = max(about_layers, key=_weight)
+    return [_pointing(f, gravest) if f.diagnosis in POINTING else f for f in explained]
+
+
+def _weight(finding: Finding) -> tuple[int, bool]:
+    """How much a finding has to say about the loss; among equals the first one counts."""
+    partly = finding.diagnosis == "dead_relu" and finding.value < WHOLE_LAYER
+    return SEVERITIES.index(finding.severity), not partly
+
+
+def _cause_of(symptom: Finding, findings: Sequence[Finding], record: Record) -> Finding | None:
+    rank = record.layout.rank
+    for cause in findings:
+        if symptom.diagnosis not in EXPLAINS.get(cause.diagnosis, ()):
+            continue
+        if cause.severity == "info" or cause.variable == symptom.variable:
+            continue
+        if cause.diagnosis == "dead_relu":
+            # A layer that is dead as a whole starves those before and behind it.
+            explains = cause.value >= WHOLE_LAYER
+        else:
+            explains = rank(symptom.variable) <= rank(cause.variable) or cause.diagnosis in ANYWHERE
+        if explains:
+            return cause
+    return None
+
+
+def _pointing(finding: Finding, cause: Finding) -> Finding:
+    # A rate is not to blame where a layer is.
+    stuck = finding.diagnosis == "learning_rate_too_low"
+    return dataclasses.replace(
+        finding,
+        diagnosis="loss_stuck" if stuck else finding.diagnosis,
+        message=f"{finding.message} Behind it: {cause.diagnosis} of {cause.variable}.",
+        remedy=cause.remedy,
+        evidence={**finding.evidence, "cause": cause.diagnosis},
+    )

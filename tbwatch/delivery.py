@@ -1,0 +1,106 @@
+"""Hands records to the parts of a fit, and what they make of them to the event files."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+
+from tbwatch import summaries
+from tbwatch.alerts import Alert
+from tbwatch.parts import Part, RunFile, View
+from tbwatch.record import Record
+
+
+class Delivery:
+    """The event files of one fit, one for each log directory, and the judges that write to them.
+
+    Args:
+        reported: `reported(doing)` is a context in which failures are reported once and counted.
+    """
+
+    def __init__(self, reported: Callable[[str], AbstractContextManager[None]]) -> None:
+        self._reported = reported
+        self._runs: dict[str, RunFile] = {}
+
+    def open(self, log_dirs: Iterable[str]) -> None:
+        """Expect records for these directories."""
+        for log_dir in log_dirs:
+            self._runs.setdefault(log_dir, RunFile(log_dir))
+
+    def deliver(self, view: View, parts: Sequence[Part], due: Sequence[Part]) -> None:
+        """Have a record judged and written wherever a part is due.
+
+        What is written into a directory is judged by all parts of that directory, due or not, so
+        that a replay, which sees what was written, comes to the same alerts.
+
+        Args:
+            view: the record and its histograms.
+            parts: all parts of the fit.
+            due: those of them that want this record.
+        """
+        for log_dir, run in self._runs.items():
+            members = [part for part in parts if part.log_dir == log_dir]
+            mine = [part for part in due if part.log_dir == log_dir]
+            if mine:
+                begins = any(part.begins_anew for part in members)
+                record = dataclasses.replace(view.record, is_first=begins)
+                self._deliver_to(run, View(record, view.histograms), members, mine)
+
+    def flush(self) -> None:
+        """Hand everything to the file system."""
+        for run in self._runs.values():
+            with self._reported("flushing the event file"):
+                run.flush()
+
+    def close(self) -> None:
+        """Flush and close all files."""
+        for run in self._runs.values():
+            with self._reported("closing the event file"):
+                run.close()
+
+    def _deliver_to(
+        self, run: RunFile, view: View, members: Sequence[Part], due: Sequence[Part]
+    ) -> None:
+        record = view.record
+        alerts = [alert for part in members for alert in self._judged(part, record)]
+        values = list(summaries.packed_record(record))
+        if record.quantities:
+            active = sum(part.count_active_alerts() for part in members)
+            values += summaries.run_scalars(record, active)
+            for part in due:
+                with self._reported(f"summaries of {type(part).__name__}"):
+                    values += part.values(view)
+        # Two callbacks on one directory may judge alike.
+        known = {_identity(alert) for alert in run.alerts}
+        fresh = {_identity(alert): alert for alert in alerts}
+        alerts = [alert for identity, alert in fresh.items() if identity not in known]
+        run.alerts += alerts
+        if alerts:
+            values.append(summaries.text("alerts", summaries.alerts_markdown(alerts)))
+        if alerts or (record.is_last and run.alerts):
+            holding = [alert for part in members for alert in part.holding()]
+            values.append(summaries.packed_alerts(run.alerts))
+            values.append(summaries.packed_holding(holding))
+        with self._reported("writing the event file"):
+            run.write(record.step, record.wall_time, _unique(values))
+            if alerts or record.is_last:
+                run.flush()
+
+    def _judged(self, part: Part, record: Record) -> list[Alert]:
+        alerts: list[Alert] = []
+        with self._reported(f"judging by {type(part).__name__}"):
+            alerts = part.judge(record)
+        for alert in alerts:
+            with self._reported("telling of an alert"):
+                part.notify(alert)
+        return alerts
+
+
+def _identity(alert: Alert) -> tuple[object, ...]:
+    return alert.step, alert.state, alert.rule, alert.diagnosis, alert.variables
+
+
+def _unique(values: Sequence[summaries.Value]) -> list[summaries.Value]:
+    """One value per tag and step: TensorBoard keeps no more, and two callbacks may share a file."""
+    return list({value.tag: value for value in values}.values())

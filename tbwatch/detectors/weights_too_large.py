@@ -1,0 +1,65 @@
+"""Initial weights so large that the updates are nothing beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tbwatch.detectors import predicates
+from tbwatch.detectors.facts import Facts
+from tbwatch.detectors.rule import VariableRule, check_number
+from tbwatch.record import Record
+
+# With one initializer for the whole net, layers of small fan-in show it less.
+ALSO_LARGE = 2.0
+USUAL_UPDATE_RATIO = 1e-3
+
+
+class WeightsTooLarge(VariableRule):
+    """Fires when initial weights are many times He's and updates are small beside them.
+
+    Adam's step is about the learning rate whatever the gradient: beside weights of scale 1 it
+    shows nowhere, and the filters seem frozen.
+
+    Args:
+        scale: rms at init / sqrt(2 / fan-in). 10 is outside of every initializer in use; once one
+            kernel is above it, all those above 2 are named.
+        patience: as in `VariableRule`.
+        warmup: as in `VariableRule`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> WeightsTooLarge(scale=5)
+        WeightsTooLarge(scale=5, patience=3, warmup=20)
+    """
+
+    name = "weights_too_large"
+    value = "weight_scale"
+    message = (
+        "its initial weights are {weight_scale:.0f} times larger than a He initialiser's, so one "
+        "update changes it by only {update_ratio:.1e} of its size: filters seem frozen, and the "
+        "signal explodes."
+    )
+    remedy = (
+        "Use the default (Glorot) or a He initializer for {layer}; a higher learning rate does "
+        "not cure it."
+    )
+    _parameters = ("scale", "patience", "warmup")
+
+    def __init__(self, scale: float = 10.0, *, patience: int = 3, warmup: int = 20) -> None:
+        super().__init__(patience=patience, warmup=warmup)
+        self.scale = check_number("scale", scale, ALSO_LARGE)
+
+    def holds(self, record: Record, facts: Facts) -> np.ndarray:
+        """Kernels of a net with oversized weights that move less than usual."""
+        scale = predicates.weight_scale(record.layout)
+        large = scale > self.scale
+        if large.any():
+            large = scale > ALSO_LARGE
+        return large & predicates.moves_less(USUAL_UPDATE_RATIO, record, facts)
+
+    @property
+    def limit(self) -> float:
+        """The scale at which a whole net comes under suspicion."""
+        return self.scale

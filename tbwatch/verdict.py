@@ -1,0 +1,57 @@
+"""What is left at the end: the causes that still hold, the gravest first, in plain text."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+
+from tbwatch.alerts import SEVERITIES, Alert
+
+_INDENT = "   "
+
+
+def ranked(holding: Sequence[Alert]) -> list[Alert]:
+    """Alerts that hold, the gravest first; among equals the one that came first."""
+    return sorted(holding, key=lambda alert: (-SEVERITIES.index(alert.severity), alert.first_seen))
+
+
+def report(holding: Sequence[Alert], alerts: Sequence[Alert], width: int = 100) -> str:
+    """A numbered list of what still holds, with remedies.
+
+    Args:
+        holding: one alert for each cause that holds.
+        alerts: all alerts of the run.
+        width: columns to wrap at; 0 for lines of any length.
+
+    Example:
+        >>> print(report([], []))
+        No alerts: nothing that tbwatch looks for was found.
+    """
+    cleared = [alert for alert in alerts if alert.state == "cleared"]
+    if not holding and not cleared:
+        return "No alerts: nothing that tbwatch looks for was found."
+    lines: list[str] = []
+    for number, alert in enumerate(ranked(holding), 1):
+        names = ", ".join(alert.variables[:4])
+        more = len(alert.variables) - 4
+        names += f" and {more} more" if more > 0 else ""
+        since = f"since update {alert.first_seen}"
+        lines.append(f"{number}. {alert.severity} {alert.diagnosis}, {since}: {names}")
+        lines += _wrapped(alert.message, _INDENT, _INDENT, width)
+        if alert.remedy:
+            lines += _wrapped(alert.remedy, _INDENT + "-> ", _INDENT + "   ", width)
+    if not holding:
+        lines.append("Nothing is left of what was found.")
+    if cleared:
+        past = ", ".join(f"{a.diagnosis} (updates {a.first_seen}-{a.last_seen})" for a in cleared)
+        lines += _wrapped(f"Cleared in the meantime: {past}.", "", _INDENT, width)
+    return "\n".join(lines)
+
+
+def _wrapped(text: str, first: str, following: str, width: int) -> list[str]:
+    text = " ".join(text.split())
+    if not width:
+        return [first + text]
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=following, break_on_hyphens=False
+    )

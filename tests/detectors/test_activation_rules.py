@@ -1,0 +1,156 @@
+"""Layers whose units are dead or saturated."""
+
+import math
+
+import pytest
+
+from tbwatch.detectors.dead_relu import DeadRelu
+from tbwatch.detectors.saturated_activation import SaturatedActivation
+from tbwatch.layout import WatchedActivation
+from tbwatch.testing import make_layout, make_record, run
+from tests.detectors.series import changes, events, of_losses, series
+
+
+def _layout(function, **fields):
+    """Layer a with this activation function, and layer b with a healthy one."""
+    made = WatchedActivation("a", "a", function, units=10, **fields)
+    other = WatchedActivation("b", "b", "linear", units=1, is_output=True)
+    return make_layout("a/kernel", "b/kernel", activations=[made, other])
+
+
+RELU, TANH = _layout("relu"), _layout("tanh")
+A = ("a/activation",)
+
+
+def test_dead_relu_is_raised_and_cleared():
+    """Six of ten units dead from update 40 to 59: three records to raise, ten to clear."""
+    changed = {40: {"dead_units": [0.6, 0]}, 60: {"dead_units": 0.0}}
+    records = series(80, layout=RELU, changes=changed)
+    assert events(DeadRelu(), records) == [
+        (42, "raised", "dead_relu", "warning", A),
+        (69, "cleared", "dead_relu", "warning", A),
+    ]
+    raised = run(DeadRelu(), records)[0]
+    assert "6 of its 10 ReLU units" in raised.message
+    assert raised.value == pytest.approx(0.6)
+    assert raised.threshold == 0.5
+    assert raised.evidence["units"] == 10
+
+
+@pytest.mark.parametrize(
+    ("share", "left", "severity"),
+    [
+        (0.4, 1.0, None),
+        (0.5, 1.0, "warning"),
+        (0.9, 1.0, "warning"),
+        (0.96, 1.0, "critical"),
+        (1.0, 1.0, "critical"),
+        (0.4, 0.4, None),
+        (0.9, 0.4, "info"),
+        (0.96, 0.4, "info"),
+        (1.0, 0.4, "warning"),
+    ],
+)
+def test_severity_of_dead_units(share, left, severity):
+    """By their share, and by whether half of the loss is left: who learns has units to spare."""
+    losses = [1.0] * 10 + [left] * 50
+    records = [
+        make_record(s, RELU, loss=x, dead_units=[share if s > 30 else 0, 0])
+        for s, x in enumerate(losses, 1)
+    ]
+    told = [event[3] for event in events(DeadRelu(), records)]
+    assert told == ([severity] if severity else [])
+
+
+def test_worse_is_told():
+    """From six units to all of them: a second alert, with the first one's time."""
+    changed = {30: {"dead_units": [0.6, 0]}, 50: {"dead_units": [1.0, 0]}}
+    alerts = run(DeadRelu(), series(80, layout=RELU, changes=changed))
+    assert [(a.step, a.state, a.severity) for a in alerts] == [
+        (32, "raised", "warning"),
+        (50, "worsened", "critical"),
+    ]
+    assert alerts[1].first_seen == 30
+    assert "nothing passes" in alerts[1].message
+
+
+@pytest.mark.parametrize("function", ["sigmoid", "tanh", "elu", "gelu", "linear", "softmax", ""])
+def test_other_functions_have_no_dead_units(function):
+    """A zero means something else there; unknown functions are not judged."""
+    assert events(DeadRelu(), series(layout=_layout(function), dead_units=[1.0, 0])) == []
+
+
+def test_neither_before_the_function_nor_by_zeros():
+    """What a ReLU receives is not its output; nor is the share of zeros the share of dead units."""
+    before = _layout("relu", before=True)
+    assert events(DeadRelu(), series(layout=before, dead_units=[1.0, 0])) == []
+    zeros = {"activation_zero_fraction": 0.98, "silent_units": 0.9}
+    assert events(DeadRelu(), series(layout=RELU, **zeros)) == []
+
+
+def test_relu6_is_one_too():
+    """The same slope of 0 below 0."""
+    layout = _layout("relu6")
+    assert changes(DeadRelu(), series(layout=layout, dead_units=[0.6, 0])) == [(21, "raised")]
+
+
+def test_the_share_is_a_parameter():
+    """Six of ten are too many at 0.5, not at 0.8."""
+    records = series(layout=RELU, dead_units=[0.6, 0])
+    assert changes(DeadRelu(), records) == [(21, "raised")]
+    assert changes(DeadRelu(share=0.8), records) == []
+
+
+def test_several_layers_share_an_alert():
+    """In the order in which the step computes them, the gravest severity of all."""
+    made = [WatchedActivation(name, name, "relu", units=10) for name in "ba"]
+    layout = make_layout("b/kernel", "a/kernel", activations=made)
+    assert events(DeadRelu(), series(layout=layout, dead_units=[0.6, 1.0])) == [
+        (21, "raised", "dead_relu", "critical", ("b/activation", "a/activation"))
+    ]
+
+
+def test_saturated_activation():
+    """Most units of a hidden layer at their limits, from update 40 to 59."""
+    changed = {40: {"saturated_units": [0.6, 0]}, 60: {"saturated_units": 0.0}}
+    records = series(80, layout=TANH, changes=changed)
+    assert events(SaturatedActivation(), records) == [
+        (42, "raised", "saturated_activation", "warning", A),
+        (69, "cleared", "saturated_activation", "warning", A),
+    ]
+    raised = run(SaturatedActivation(), records)[0]
+    assert raised.value == pytest.approx(0.6)
+    assert "60% of its 10 tanh units" in raised.message
+
+
+@pytest.mark.parametrize(
+    ("layout", "values"),
+    [
+        (_layout("sigmoid", is_output=True), {"saturated_units": [1.0, 0]}),
+        (_layout("sigmoid", before=True), {"saturated_units": [1.0, 0]}),
+        (TANH, {"saturated_units": [0.4, 0]}),
+        (TANH, {"saturated_fraction": [0.9, 0]}),
+        (TANH, {"saturated_units": math.nan}),
+    ],
+)
+def test_look_alikes_of_saturation(layout, values):
+    """A sure answer at the output, pre-activations, single elements, and what is not known."""
+    assert events(SaturatedActivation(), series(layout=layout, **values)) == []
+
+
+def test_saturation_of_a_converged_run():
+    """Less than 5 % of the loss is left: what is saturated has found its place."""
+    for left, fires in ((0.04, False), (0.1, True)):
+        losses = [1.0] * 10 + [left] * 90
+        records = of_losses(losses, TANH)
+        for step in range(51, 101):
+            values = {"loss": left, "saturated_units": [1.0, 0]}
+            records[step - 1] = make_record(step, TANH, **values)
+        assert bool(events(SaturatedActivation(), records)) == fires
+
+
+def test_the_share_of_saturated_units_is_a_parameter():
+    """Six of ten are too many at 0.5, not at 0.8."""
+    records = series(layout=TANH, saturated_units=[0.6, 0])
+    assert changes(SaturatedActivation(), records) == [(21, "raised")]
+    assert changes(SaturatedActivation(share=0.8), records) == []

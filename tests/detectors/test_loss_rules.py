@@ -1,0 +1,231 @@
+"""A loss that does not fall, climbs, or jumps."""
+
+import dataclasses
+import math
+
+import pytest
+
+from tbwatch.detectors.loss_diverging import LossDiverging
+from tbwatch.detectors.loss_oscillating import LossOscillating
+from tbwatch.detectors.loss_stuck import LossStuck
+from tbwatch.layout import Setup
+from tbwatch.testing import make_layout, make_record, run
+from tests.detectors.series import changes, events, of_losses
+
+LN10 = math.log(10)
+TEN_CLASSES = make_layout(setup=Setup(loss="categorical_crossentropy", chance_loss=LN10))
+LOSS = ("loss",)
+
+
+def _epochs(losses, per_epoch=100, first=1, **values):
+    """Records from update `first` on; update n belongs to epoch n // per_epoch."""
+    return [
+        make_record(s, epoch=s // per_epoch, **{"loss": x, **values})
+        for s, x in enumerate(losses, first)
+    ]
+
+
+# --- loss_stuck
+
+
+def test_stuck_after_300_updates_and_3_epochs():
+    """Both limits; the later one counts, and then patience."""
+    assert events(LossStuck(), _epochs([1.0] * 400)) == [
+        (302, "raised", "loss_stuck", "warning", LOSS)
+    ]
+    assert changes(LossStuck(), _epochs([1.0] * 700, per_epoch=200)) == [(602, "raised")]
+    assert changes(LossStuck(), _epochs([1.0] * 700, per_epoch=10)) == [(302, "raised")]
+    assert changes(LossStuck(updates=50, epochs=0), _epochs([1.0] * 70)) == [(52, "raised")]
+
+
+def test_stuck_is_cleared_when_it_falls():
+    """At update 310 it halves, and 30 records without the finding clear it.
+
+    The mean of the last 30 is 1.7 % below the start with the first of them.
+    """
+    records = _epochs([1.0] * 309 + [0.5] * 100)
+    assert changes(LossStuck(), records) == [(302, "raised"), (339, "cleared")]
+
+
+@pytest.mark.parametrize(
+    ("losses", "fires"),
+    [
+        ([1.0] * 10 + [0.995] * 390, True),
+        ([1.0] * 10 + [0.98] * 390, False),
+        ([0.9, 1.1] * 200, False),  # noise counts in favour of the run
+        ([1.0 - s / 4000 for s in range(400)], False),
+        ([1.0] * 10 + [1.5] * 390, True),
+    ],
+)
+def test_stuck_or_not(losses, fires):
+    """A fall of 1 % is one, and what may be one in all that noise is excused."""
+    assert bool(changes(LossStuck(), _epochs(losses))) == fires
+
+
+def _end_of(records):
+    """The record that ends a fit: no quantities, the values of the last one."""
+    last = records[-1]
+    return [*records, dataclasses.replace(last, quantities={}, activations={}, is_last=True)]
+
+
+def test_stuck_at_the_end_of_the_fit():
+    """50 updates are enough then, and no patience: what has not learned by then has failed."""
+    assert changes(LossStuck(), _end_of(_epochs([1.0] * 50))) == [(50, "raised")]
+    assert changes(LossStuck(), _end_of(_epochs([1.0] * 49))) == []
+    assert changes(LossStuck(), _end_of(_epochs([0.99**s for s in range(200)]))) == []
+
+
+def test_a_rate_that_is_too_low():
+    """The median kernel changes by less than 1e-4 per update: that is the first suspect."""
+    layout = make_layout("a/kernel", "b/kernel", "c/kernel", "c/bias")
+    slow = {"layout": layout, "update_ratio": [1e-5, 5e-5, 1e-2, 1e-2]}
+    assert events(LossStuck(), _epochs([1.0] * 320, **slow)) == [
+        (302, "raised", "learning_rate_too_low", "warning", LOSS)
+    ]
+    fast = {"layout": layout, "update_ratio": [1e-5, 5e-4, 1e-2, 1e-5]}
+    assert [e[2] for e in events(LossStuck(), _epochs([1.0] * 320, **fast))] == ["loss_stuck"]
+    (alert,) = run(LossStuck(), _epochs([1.0] * 320, **slow))
+    assert "5e-05" in alert.message
+    assert alert.remedy.startswith("Raise the learning rate")
+
+
+def test_at_chance_it_says_so():
+    """ln C is the loss of a classifier that knows nothing."""
+    (alert,) = run(LossStuck(), _epochs([2.31] * 320, layout=TEN_CLASSES))
+    assert "what guessing gives (2.303)" in alert.message
+    (alert,) = run(LossStuck(), _epochs([2.0] * 320, layout=TEN_CLASSES))
+    assert "guessing" not in alert.message
+
+
+def test_a_first_step_that_threw_the_loss_up():
+    """From 5 down to what guessing gives is a fall by half, and nothing was learned."""
+    losses = [5.0] * 10 + [2.3] * 400
+    assert changes(LossStuck(), _epochs(losses, layout=TEN_CLASSES)) == [(302, "raised")]
+    assert changes(LossStuck(), _epochs(losses)) == []
+    # Once it was well below that: it has forgotten, which is another fault.
+    losses[50:90] = [1.5] * 40
+    assert changes(LossStuck(), _epochs(losses, layout=TEN_CLASSES)) == []
+
+
+def test_a_run_that_goes_on_may_have_converged_before():
+    """From update 1001 on a level loss says nothing, unless it is that of guessing."""
+    later = {"first": 1001, "per_epoch": 100}
+    assert changes(LossStuck(), _epochs([0.1] * 400, **later)) == []
+    told = changes(LossStuck(), _epochs([2.3] * 400, layout=TEN_CLASSES, **later))
+    assert told == [(1302, "raised")]
+
+
+# --- loss_diverging
+
+
+def test_diverging_above_its_start():
+    """From 1 to 3 at update 31: the mean of 30, two errors off, passes 1.5 with the ninth.
+
+    k threes make a mean of 1 + 2k/30; one jump of 2 among 29 differences is a noise of
+    sqrt(4 / 29 / 2) = 0.263, and two errors are 2 * 0.263 / sqrt(30) = 0.096: k > 8.9.
+    """
+    records = of_losses([1.0] * 30 + [3.0] * 40)
+    assert events(LossDiverging(), records) == [(41, "raised", "loss_diverging", "warning", LOSS)]
+    (alert,) = run(LossDiverging(), records)
+    assert alert.threshold == pytest.approx(1.5)
+    assert alert.value == pytest.approx(1 + 2 * 11 / 30)
+
+
+def test_most_of_the_gain_is_lost():
+    """From 1 down to 0.2, then 0.9: past half of the way back with the twentieth.
+
+    k of 0.9 make a mean of 0.2 + 0.7k/30; the noise is sqrt(0.49 / 58) = 0.092, two errors are
+    0.0336; the gain is 0.8 less that, and half of it above 0.2336 is 0.617: k > 19.3.
+    """
+    records = of_losses([1.0] * 10 + [0.2] * 50 + [0.9] * 40)
+    assert changes(LossDiverging(), records) == [(82, "raised")]
+    assert changes(LossDiverging(lost=0.95), records) == []
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [1.0] * 30 + [1.4] * 100,  # below 1.5 times the start
+        [1.0] * 10 + [0.2] * 50 + [0.4] * 100,  # a quarter of the way back
+        [1.0] * 10 + [0.001] * 50 + [0.002] * 100,  # doubled, near the minimum
+        [1.0] * 10 + [0.92] * 50 + [1.0] * 100,  # too little gained to speak of its loss
+        [1.0] * 30 + [30.0] + [1.0] * 60,  # one bad batch: all of it counts as noise
+        [0.5, 1.5] * 100,
+    ],
+)
+def test_no_divergence(losses):
+    """What rises a little, or for a moment."""
+    assert changes(LossDiverging(), of_losses(losses)) == []
+
+
+def test_a_negative_loss_may_climb_too():
+    """From -1, the limit is half of its size above: -0.5."""
+    assert changes(LossDiverging(), of_losses([-1.0] * 30 + [1.0] * 40)) == [(41, "raised")]
+    assert changes(LossDiverging(), of_losses([-1.0] * 30 + [-0.6] * 40)) == []
+
+
+def test_the_factor_of_divergence():
+    """Threefold is more than 1.5 and less than 5."""
+    records = of_losses([1.0] * 30 + [3.0] * 40)
+    assert changes(LossDiverging(factor=5.0), records) == []
+
+
+# --- loss_oscillating
+
+
+def _jumps(low, high, count=200):
+    """Ten losses of 1, then these two in turn."""
+    return [1.0] * 10 + [low, high] * (count // 2)
+
+
+def test_oscillating_above_its_start():
+    """Between 0.5 and 3.5: the noise is 3 / sqrt(2), the mean 2, less two errors of 0.39: above 1.
+
+    Said from update 100 on, and then patience.
+    """
+    records = of_losses(_jumps(0.5, 3.5))
+    assert events(LossOscillating(), records) == [
+        (102, "raised", "loss_oscillating", "warning", LOSS)
+    ]
+    (alert,) = run(LossOscillating(), records)
+    assert alert.value == pytest.approx(3 / math.sqrt(2) / 2)
+    assert "worse than it began" in alert.message
+    assert changes(LossOscillating(updates=150), records) == [(152, "raised")]
+    assert changes(LossOscillating(amplitude=1.2), records) == []
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        _jumps(0.1, 1.5),  # as wild, but its mean of 0.8 is below the start
+        _jumps(0.5, 2.5),  # above the start by less than two errors
+        _jumps(1.9, 2.1),  # no jumps to speak of
+        [x * 0.97**s for s, x in enumerate(_jumps(0.5, 3.5) + [2.0] * 200)],  # it falls
+    ],
+)
+def test_no_oscillation(losses):
+    """Jumps alone are no fault, nor is a level alone."""
+    assert changes(LossOscillating(), of_losses(losses)) == []
+
+
+def test_a_classifier_is_compared_with_guessing():
+    """A mean of 2 is better than ln 10, whatever the start; a mean of 4 is worse."""
+    assert changes(LossOscillating(), of_losses(_jumps(0.5, 3.5), TEN_CLASSES)) == []
+    told = run(LossOscillating(), of_losses(_jumps(2.5, 5.5), TEN_CLASSES))
+    assert [alert.step for alert in told] == [102]
+    assert "worse than guessing gives (2.303)" in told[0].message
+
+
+def test_oscillation_is_cleared():
+    """It calms down at update 151: below the start, and 30 records later that is told."""
+    records = of_losses([*_jumps(0.5, 3.5, 140), *[0.01] * 100])
+    (raised, cleared) = run(LossOscillating(), records)
+    assert (raised.step, cleared.state) == (102, "cleared")
+    assert 151 + 30 <= cleared.step <= 151 + 60
+
+
+def test_nobody_knows_the_loss():
+    """Without a loss there is no verdict about it."""
+    for make in (LossStuck, LossDiverging, LossOscillating):
+        unknown = _epochs([math.nan] * 400, loss_is_known=False)
+        assert changes(make(), _end_of(unknown)) == []
