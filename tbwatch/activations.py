@@ -220,7 +220,12 @@ def _traced(key: tuple[str, ...], function: Callable[[tf.Tensor], Any]) -> Calla
     """A statistic of cubes as a `tf.function`: traced once, for activations of any shape."""
     if key not in _TRACED:
         signature = [tf.TensorSpec([None, None, None], tf.float32)]
-        _TRACED[key] = tf.function(function, input_signature=signature, autograph=False)
+        _TRACED[key] = tf.function(
+            function,
+            input_signature=signature,
+            autograph=False,
+            experimental_attributes={"_noinline": True},
+        )
     return _TRACED[key]
 
 

@@ -18,6 +18,7 @@ import keras
 import tensorflow as tf
 
 from tbwatch.activations import Activation
+from tbwatch.flight_log import FlightLog
 from tbwatch.groups import Gradient
 from tbwatch.layout import Layout, WatchedVariable, unique_names
 from tbwatch.models import (
@@ -189,6 +190,10 @@ class Capture:
         """Samples that were taken since the last call, oldest first."""
         return [] if self._sampler is None else self._sampler.collect()
 
+    def flight_log(self) -> FlightLog | None:
+        """The last updates, each of them; None where none are kept."""
+        return None if self._sampler is None else self._sampler.flight_log()
+
     # -------------------------------------------------------------------- inside the training step
 
     def _scale_loss(self, original: Callable[[tf.Tensor], tf.Tensor], loss: tf.Tensor) -> tf.Tensor:
@@ -346,7 +351,7 @@ class Capture:
         with tf.init_scope():
             if self._request is None:
                 self._request = self._ask_request()
-            self._sampler = Sampler(self._natives, self._request)
+            self._sampler = Sampler(self._names, self._natives, self._request)
             self._sampler.plan(*self._planned)
 
     def _announce(

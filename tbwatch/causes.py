@@ -62,11 +62,13 @@ def attributed(findings: Sequence[Finding], record: Record) -> list[Finding]:
     """
     explained: list[Finding] = []
     for finding in findings:
-        cause = _cause_of(finding, findings, record)
-        if cause is None:
+        root = finding
+        for _ in findings:  # a cause may have a cause itself, but not without end
+            root = _cause_of(root, findings, record) or root
+        if root is finding:
             explained.append(finding)
         else:
-            explained.append(dataclasses.replace(cause, variable=finding.variable, follows=True))
+            explained.append(dataclasses.replace(root, variable=finding.variable, follows=True))
     about_layers = [f for f in explained if not f.follows and f.diagnosis not in POINTING]
     about_layers = [f for f in about_layers if f.severity != "info"]
     if not about_layers:

@@ -93,6 +93,14 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="a threshold, such as dead_update.threshold=1e-6; may be given several times",
     )
+    flight = _command(
+        commands,
+        "flight",
+        "show what the flight recorder kept",
+        "Show the norms of the updates before the last critical alert, each of them, of runs that "
+        "were watched with flight_recorder=N.",
+    )
+    flight.set_defaults(run=_flight)
     check.set_defaults(run=_check, prepare=_choose, last_only=False)
     for command in (alerts, check):
         command.add_argument(
@@ -161,6 +169,11 @@ def _check(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[st
         for name, run in runs.items()
     }
     return _alerts(judged, arguments)
+
+
+def _flight(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:
+    lines = _json(report.flight_data(runs)) if arguments.json else report.flight_lines(runs)
+    return lines, 0
 
 
 def _summary(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:

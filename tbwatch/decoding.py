@@ -13,6 +13,7 @@ from tensorboard.compat.proto import types_pb2
 
 from tbwatch import format as fmt
 from tbwatch.alerts import Alert
+from tbwatch.flight_log import FlightLog
 from tbwatch.layout import Layout
 from tbwatch.record import Record
 
@@ -41,12 +42,14 @@ class Decoded:
         alerts: its list of alerts, which is the whole list so far; None if it has none.
         problems: what could not be read and was left out.
         holding: one alert for each cause that holds now; None if it does not say.
+        flight: what the flight recorder held; None if it was not written.
     """
 
     record: Record | None
     alerts: list[Alert] | None
     problems: list[str]
     holding: list[Alert] | None = None
+    flight: FlightLog | None = None
 
 
 class EventDecoder:
@@ -76,6 +79,7 @@ class EventDecoder:
         activations: dict[str, np.ndarray] = {}
         alerts: list[Alert] | None = None
         holding: list[Alert] | None = None
+        flight: FlightLog | None = None
         for value in values:
             kind = self._kind(value.tag)
             try:
@@ -90,6 +94,9 @@ class EventDecoder:
                 elif kind == fmt.KIND_ALERTS:
                     alerts, bad = _alerts(value.tensor)
                     problems.extend(bad)
+                elif kind == fmt.KIND_FLIGHT:
+                    names = self._variables[value.tag]
+                    flight = FlightLog.from_table(_table(value.tensor), event.step, names)
                 elif kind == fmt.KIND_HOLDING:
                     holding, bad = _alerts(value.tensor)
                     problems.extend(bad)
@@ -98,10 +105,10 @@ class EventDecoder:
             except ValueError as error:
                 problems.append(str(error))
         if self._layout is None or not (quantities or activations or fields is not None):
-            return Decoded(None, alerts, problems, holding)
+            return Decoded(None, alerts, problems, holding, flight)
         fields = {**(fields or {}), "activations": activations}
         record = Record(event.step, event.wall_time, self._layout, quantities, **fields)
-        return Decoded(record, alerts, problems, holding)
+        return Decoded(record, alerts, problems, holding, flight)
 
     def _learn(self, tag: str, metadata: Any) -> None:
         """Take in the metadata of a tag; ValueError if its values cannot be used."""
@@ -118,6 +125,8 @@ class EventDecoder:
             self._variables[tag] = _names(data, "variables")
         elif kind == fmt.KIND_ACTIVATION:
             self._variables[tag] = _names(data, "activations")
+        elif kind == fmt.KIND_FLIGHT:
+            self._variables[tag] = _names(data, "variables")
         elif kind not in (fmt.KIND_ALERTS, fmt.KIND_HOLDING):
             raise ValueError(f"tag {tag!r} of unknown kind {kind!r} left out")
         self._kinds[tag] = str(kind)
@@ -174,6 +183,16 @@ def _floats(tensor: Any, size: int) -> np.ndarray:
         raise ValueError(f"values left out: they do not fill a tensor of shape [{size}]")
     # `float_val` may leave out trailing values that repeat its last one.
     return np.concatenate([values, values[-1:].repeat(size - len(values))]).astype(np.float32)
+
+
+def _table(tensor: Any) -> np.ndarray:
+    """A float32 matrix; ValueError if the tensor is none."""
+    shape = [dim.size for dim in tensor.tensor_shape.dim]
+    content = tensor.tensor_content
+    is_matrix = len(shape) == 2 and min(shape) > 0 and tensor.dtype == types_pb2.DT_FLOAT
+    if not is_matrix or shape[0] * shape[1] * 4 != len(content):
+        raise ValueError("flight recorder left out: it is not a float32 matrix")
+    return np.frombuffer(content, "<f4").reshape(shape)
 
 
 def _alerts(tensor: Any) -> tuple[list[Alert], list[str]]:

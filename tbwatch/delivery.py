@@ -8,8 +8,12 @@ from contextlib import AbstractContextManager
 
 from tbwatch import summaries
 from tbwatch.alerts import Alert
+from tbwatch.flight_log import FlightLog
 from tbwatch.parts import Part, RunFile, View
 from tbwatch.record import Record
+
+# Rows of the flight recorder in TensorBoard's Text tab; the file holds all.
+SHOWN_UPDATES = 30
 
 
 class Delivery:
@@ -17,10 +21,16 @@ class Delivery:
 
     Args:
         reported: `reported(doing)` is a context in which failures are reported once and counted.
+        flight_log: gives what the flight recorder holds, None if there is none.
     """
 
-    def __init__(self, reported: Callable[[str], AbstractContextManager[None]]) -> None:
+    def __init__(
+        self,
+        reported: Callable[[str], AbstractContextManager[None]],
+        flight_log: Callable[[], FlightLog | None],
+    ) -> None:
         self._reported = reported
+        self._flight_log = flight_log
         self._runs: dict[str, RunFile] = {}
 
     def open(self, log_dirs: Iterable[str]) -> None:
@@ -78,6 +88,9 @@ class Delivery:
         run.alerts += alerts
         if alerts:
             values.append(summaries.text("alerts", summaries.alerts_markdown(alerts)))
+        if any(part.flight for part in members) and any(map(_is_grave, alerts)):
+            with self._reported("writing the flight recorder"):
+                values += self._flight_values(record)
         if alerts or (record.is_last and run.alerts):
             holding = [alert for part in members for alert in part.holding()]
             values.append(summaries.packed_alerts(run.alerts))
@@ -87,6 +100,13 @@ class Delivery:
             if alerts or record.is_last:
                 run.flush()
 
+    def _flight_values(self, record: Record) -> list[summaries.Value]:
+        log = self._flight_log()
+        if log is None or not len(log.steps):
+            return []
+        table = summaries.markdown_table(log.rows(last=SHOWN_UPDATES))
+        return [summaries.packed_flight(log, record.step), summaries.text("flight_recorder", table)]
+
     def _judged(self, part: Part, record: Record) -> list[Alert]:
         alerts: list[Alert] = []
         with self._reported(f"judging by {type(part).__name__}"):
@@ -95,6 +115,10 @@ class Delivery:
             with self._reported("telling of an alert"):
                 part.notify(alert)
         return alerts
+
+
+def _is_grave(alert: Alert) -> bool:
+    return alert.severity == "critical" and alert.state != "cleared"
 
 
 def _identity(alert: Alert) -> tuple[object, ...]:

@@ -17,12 +17,14 @@ UPDATE_TAG = SERIES_PREFIX + "update"
 END_TAG = SERIES_PREFIX + "end"
 ALERTS_TAG = SERIES_PREFIX + "alerts"
 HOLDING_TAG = SERIES_PREFIX + "holding"
+FLIGHT_TAG = SERIES_PREFIX + "flight"
 
 KIND_QUANTITY = "quantity"
 KIND_ACTIVATION = "activation"
 KIND_UPDATE = "update"
 KIND_ALERTS = "alerts"
 KIND_HOLDING = "holding"
+KIND_FLIGHT = "flight"
 
 
 def quantity_tag(name: str) -> str:

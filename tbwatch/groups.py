@@ -75,6 +75,12 @@ class Group:
         """`quantities.AFTER_COLUMNS` of each member, `[n, 4]`."""
         return self._measure(statistics.after_update, before, after)
 
+    def norms(self, values: tf.Tensor | None) -> tf.Tensor:
+        """L2 norm of each member, float32 `[n]`; NaN for None."""
+        if values is None:
+            return tf.fill([len(self.rows)], float("nan"))
+        return self._measure(statistics.norms, values)
+
     def bucket_counts(self, values: tf.Tensor | None) -> tf.Tensor:
         """Histogram buckets of each member, `[n, 4096]`; zeros for None."""
         if values is None:

@@ -45,6 +45,7 @@ class Part(Protocol):
     selection: Selection
     histogram_kinds: frozenset[str]
     needs_updates: bool
+    flight: int
     activations: LayerSelection | None
 
     def start(self, model: keras.Model, layout: Layout) -> None:

@@ -17,6 +17,7 @@ from tensorboard.compat.proto import event_pb2
 
 from tbwatch.alerts import Alert
 from tbwatch.decoding import Decoded, EventDecoder
+from tbwatch.flight_log import FlightLog
 from tbwatch.format import FILE_SUFFIX, SUBRUN
 from tbwatch.framing import read_frames
 from tbwatch.record import Record
@@ -41,6 +42,7 @@ class Run:
             Each `fit` opens a file and judges afresh, so what an earlier one found is history.
         notes: a sentence for each kind of thing that could not be read and was left out.
         steps: the steps of all records, also of those that `last_only` left out.
+        flight: what the flight recorder held when it was written last; None if it never was.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Run:
     holding: dict[str, Alert]
     notes: list[str]
     steps: list[int]
+    flight: FlightLog | None = None
 
 
 def find_runs(log_dir: str | os.PathLike[str]) -> list[Path]:
@@ -109,6 +112,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
     alerts: list[Alert] = []
     holding: dict[str, Alert] = {}
     notes: list[str] = []
+    flight: FlightLog | None = None
     for file in _record_files(path):
         file_notes = _Notes()
         own: list[Alert] | None = None
@@ -125,6 +129,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
                 records.append(record)
                 steps.append(record.step)
             # Each list of alerts holds all that its file knows; before the first one that is none.
+            flight = decoded.flight or flight
             own = decoded.alerts if decoded.alerts is not None else own or []
             held = decoded.holding if decoded.holding is not None else held
         if own is not None:
@@ -134,7 +139,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
     if not steps and not alerts:
         raise ReadError("; ".join([_no_records(path), *notes]))
     name = os.path.basename(os.path.abspath(path))
-    return Run(name, path, records, alerts, holding, notes, steps)
+    return Run(name, path, records, alerts, holding, notes, steps, flight)
 
 
 def _evict(step: int, steps: list[int], records: list[Record]) -> None:
@@ -182,7 +187,7 @@ def _read_file(file: Path, notes: _Notes) -> Iterator[Decoded]:
                 decoded = decoder.decode(event)
                 for problem in decoded.problems:
                     notes.add(problem, frame.offset)
-                if decoded.record is not None or decoded.alerts is not None:
+                if any(part is not None for part in (decoded.record, decoded.alerts)):
                     yield decoded
     except OSError as error:
         notes.add(f"cannot be read: {error.strerror or error}", 0)

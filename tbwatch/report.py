@@ -113,6 +113,36 @@ def summary_data(runs: Mapping[str, Run]) -> dict[str, Any]:
     return {"runs": data}
 
 
+def flight_lines(runs: Mapping[str, Run]) -> list[str]:
+    """For each run a line per update that its flight recorder kept."""
+    lines: list[str] = []
+    for name, run in runs.items():
+        lines += ["", plain(name)]
+        if run.flight is None:
+            lines.append("nothing was written by a flight recorder")
+        else:
+            lines += _aligned(run.flight.rows(), right=(0, 1, 2, 4))
+    return lines[1:]
+
+
+def flight_data(runs: Mapping[str, Run]) -> dict[str, Any]:
+    """The same as plain data, with the norms of every variable."""
+    data = []
+    for name, run in runs.items():
+        updates = []
+        log = run.flight
+        for at in range(0 if log is None else len(log.steps)):
+            assert log is not None
+            loss = _json_number(float(log.loss[at]))
+            numbers: dict[str, Any] = {"update": int(log.steps[at]), "loss": loss}
+            for quantity in ("gradient_norm", "weight_norm"):
+                values = getattr(log, quantity)[at].tolist()
+                numbers[quantity] = dict(zip(log.names, map(_json_number, values), strict=True))
+            updates.append(numbers)
+        data.append({"run": name, "path": str(run.path), "updates": updates, "notes": run.notes})
+    return {"runs": data}
+
+
 def plain(text: object) -> str:
     """Text on one line that cannot steer a terminal: names and messages come from users."""
     joined = " ".join(str(text).split())

@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from tbwatch import statistics
 from tbwatch.activations import Activation, ActivationSample, ActivationStore
+from tbwatch.flight import FlightRecorder
+from tbwatch.flight_log import FlightLog
 from tbwatch.groups import Gradient, make_groups, norms_of, state
 from tbwatch.histogram import BUCKETS
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS, COLUMNS
@@ -48,6 +50,7 @@ class Request:
         updates: compare the weights before and after: needs one copy of the watched variables.
         histograms: kinds out of `HISTOGRAM_KINDS`, and `"activations"`.
         activations: whether to measure activations.
+        flight: updates that the flight recorder keeps; 0 for none.
         slots: sampled updates that one execution of the training function can hold.
         histogram_slots: the same for updates with histograms.
     """
@@ -55,6 +58,7 @@ class Request:
     updates: bool = True
     histograms: frozenset[str] = frozenset()
     activations: bool = False
+    flight: int = 0
     slots: int = 1
     histogram_slots: int = 1
 
@@ -66,7 +70,9 @@ class Sampler:
     hands what was sampled to the host. The variables belong to no model and no optimizer.
     """
 
-    def __init__(self, variables: Sequence[tf.Variable], request: Request) -> None:
+    def __init__(
+        self, names: Sequence[str], variables: Sequence[tf.Variable], request: Request
+    ) -> None:
         self._request = request
         self._rows = len(variables)
         self._groups = make_groups(variables, keeps_copy=request.updates)
@@ -86,6 +92,8 @@ class Sampler:
         self._counts_activations = "activations" in request.histograms
         store = ActivationStore(slots, request.histogram_slots * self._counts_activations)
         self._activations = store if request.activations else None
+        flight = FlightRecorder(request.flight, names) if request.flight else None
+        self._flight = flight
 
     def make_room(self, units: Sequence[int]) -> None:
         """Fix how many activations are measured, and the units of each."""
@@ -120,6 +128,8 @@ class Sampler:
             activations: as many as there is room for; None for what this step does not compute.
             loss: scalar; None where the step does not show it.
         """
+        if self._flight is not None:
+            self._flight.record(step, may_update, self._groups, gradients, loss)
         is_planned = tf.equal(self._plan, step)
         planned = tf.reduce_any(is_planned)
         slot = tf.argmax(tf.cast(is_planned, tf.int32))
@@ -155,6 +165,10 @@ class Sampler:
             tf.cond(due, store, lambda: tf.constant(False))
 
         return finish
+
+    def flight_log(self) -> FlightLog | None:
+        """What the flight recorder holds; None if there is none."""
+        return None if self._flight is None else self._flight.read()
 
     def collect(self) -> list[Sample]:
         """Copy what was sampled since the last call, oldest first, and make room."""

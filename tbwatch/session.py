@@ -60,7 +60,7 @@ class Session:
         self._model = model
         self._history = _HISTORIES.setdefault(model, _History())
         self._parts: list[Part] = []
-        self._delivery = Delivery(self._reported)
+        self._delivery = Delivery(self._reported, lambda: self._capture.flight_log())
         self._last: Record | None = None
         self._has_ended = False
         self._layout: Layout | None = None
@@ -130,6 +130,7 @@ class Session:
             updates="updates" in kinds or any(part.needs_updates for part in self._parts),
             histograms=kinds,
             activations=any(part.activations is not None for part in self._parts),
+            flight=max(part.flight for part in self._parts),
             slots=self._slots,
             histogram_slots=self._planner.most_within(with_histograms, self._batches_per_call),
         )

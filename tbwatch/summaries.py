@@ -18,6 +18,7 @@ from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
 
 from tbwatch import format
 from tbwatch.alerts import Alert
+from tbwatch.flight_log import FlightLog
 from tbwatch.histogram import to_rows
 from tbwatch.quantities import ACTIVATION_QUANTITIES, QUANTITIES
 from tbwatch.record import UPDATE_VALUES, Record
@@ -102,6 +103,19 @@ def packed_alerts(alerts: Sequence[Alert]) -> Value:
 def packed_holding(alerts: Sequence[Alert]) -> Value:
     """One alert for each cause that holds now, with today's variables and numbers."""
     return _alerts(format.HOLDING_TAG, format.KIND_HOLDING, alerts)
+
+
+def packed_flight(log: FlightLog, step: int) -> Value:
+    """What the flight recorder kept, `[N, 2 + 2 * V]`, told at update `step`."""
+    metadata = format.encode_metadata(format.KIND_FLIGHT, variables=list(log.names))
+    return _series(format.FLIGHT_TAG, metadata, _floats(log.to_table(step)))
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first row is its head."""
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *[[_cell(cell) for cell in row] for row in body]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def alerts_markdown(alerts: Sequence[Alert]) -> str:

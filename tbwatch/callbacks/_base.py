@@ -58,6 +58,7 @@ class PartCallback(SharedCallback):
     """A callback that is its own only member."""
 
     histogram_kinds: frozenset[str] = frozenset()
+    flight: int = 0
     needs_updates = False
     activations: LayerSelection | None = None
     _watched: weakref.ref[keras.Model] | None = None
@@ -120,3 +121,11 @@ def sparse_schedule(histogram_freq: int, update_freq: int | str | None, name: st
     check_epoch_freq("histogram_freq", histogram_freq)
     check_update_freq(name, update_freq, allow_none=True)
     return Schedule(1 if update_freq == "batch" else update_freq, histogram_freq, growing=True)
+
+
+def check_flight(updates: int) -> int:
+    if not isinstance(updates, int) or isinstance(updates, bool) or updates < 0:
+        raise ValueError(
+            f"flight_recorder must be a number of updates (0 for none); got {updates!r}."
+        )
+    return updates

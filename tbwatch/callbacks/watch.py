@@ -6,7 +6,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tbwatch.alerts import Alert
-from tbwatch.callbacks._base import LogDir, PartCallback, SharedCallback, sparse_schedule
+from tbwatch.callbacks._base import (
+    LogDir,
+    PartCallback,
+    SharedCallback,
+    check_flight,
+    sparse_schedule,
+)
 from tbwatch.callbacks.histograms import (
     ActivationHistograms,
     GradientHistograms,
@@ -44,6 +50,10 @@ class Watch(SharedCallback):
             False.
         detectors: names (`tbwatch.detectors.DETECTORS`), detector objects, or functions of a
             record; None for all.
+        flight_recorder: keep the gradient and weight norms of the last so many updates, each of
+            them, on the device, and write them when a critical alert is raised; read them with
+            `tbwatch flight`. 0, the default, for none: unlike samples it costs something at each
+            update.
         on_alert: called with each `Alert`.
         stop_on: names of diagnoses, rules or severities (and what is graver) that end the
             training, e.g. `{"nonfinite"}`.
@@ -74,6 +84,7 @@ class Watch(SharedCallback):
         activations: bool | str | Sequence[str] = "auto",
         kernels: bool | str | Sequence[str] = True,
         detectors: Sequence[Chosen] | Chosen | None = None,
+        flight_recorder: int = 0,
         on_alert: Callable[[Alert], object] | None = None,
         stop_on: Collection[str] = (),
     ) -> None:
@@ -90,6 +101,7 @@ class Watch(SharedCallback):
             self._judge,
             GradientNorms(log_dir, update_freq=update_freq, **chosen),
         ]
+        self._judge.flight = check_flight(flight_recorder)
         layers = _chosen_layers(activations)
         if layers is not None:
             self._judge.activations = layers

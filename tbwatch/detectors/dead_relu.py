@@ -75,7 +75,7 @@ class DeadRelu(RunRule):
                 eased = "warning" if share == 1.0 else "info"
                 severity = eased if facts.loss.has_fallen_by(FALLEN_ENOUGH) else "critical"
             else:
-                early = facts.updates < LEAST_UPDATES and not facts.stands_still
+                early = facts.updates < LEAST_UPDATES
                 severity = "info" if early or facts.learns(record) else "warning"
             yield Finding(
                 rule=self.name,

@@ -57,8 +57,8 @@ class SaturatedActivation(RunRule):
                 diagnosis=self.name,
                 severity="warning",
                 variable=activation.label,
-                message=f"{share:.0%} of its {activation.function} outputs are at their limits: hardly "
-                "any gradient passes.",
+                message=f"{share:.0%} of its {activation.function} outputs are at their limits: "
+                "hardly any gradient passes.",
                 value=share,
                 threshold=self.share,
                 remedy=f"Scale the inputs of {activation.layer}, add normalisation before it, or "

@@ -8,7 +8,7 @@ from tbwatch.detectors.dead_relu import DeadRelu
 from tbwatch.detectors.saturated_activation import SaturatedActivation
 from tbwatch.layout import WatchedActivation
 from tbwatch.testing import make_layout, make_record, run
-from tests.detectors.series import changes, events, of_losses, series
+from tests.detectors.series import changes, events, series
 
 
 def _layout(function, **fields):
@@ -23,12 +23,12 @@ A = ("a/activation",)
 
 
 def test_dead_relu_is_raised_and_cleared():
-    """Six of ten units dead from update 40 to 59: three records to raise, ten to clear."""
-    changed = {40: {"dead_units": [0.6, 0]}, 60: {"dead_units": 0.0}}
-    records = series(80, layout=RELU, changes=changed)
+    """Six of ten units dead from update 140 to 159: three records to raise, ten to clear."""
+    changed = {140: {"dead_units": [0.6, 0]}, 160: {"dead_units": 0.0}}
+    records = series(180, layout=RELU, changes=changed)
     assert events(DeadRelu(), records) == [
-        (42, "raised", "dead_relu", "warning", A),
-        (69, "cleared", "dead_relu", "warning", A),
+        (142, "raised", "dead_relu", "warning", A),
+        (169, "cleared", "dead_relu", "warning", A),
     ]
     raised = run(DeadRelu(), records)[0]
     assert "6 of its 10 ReLU units" in raised.message
@@ -45,6 +45,8 @@ def test_dead_relu_is_raised_and_cleared():
         (0.9, 1.0, "warning"),
         (0.96, 1.0, "critical"),
         (1.0, 1.0, "critical"),
+        (0.9, 0.85, "info"),
+        (0.96, 0.85, "critical"),
         (0.4, 0.4, None),
         (0.9, 0.4, "info"),
         (0.96, 0.4, "info"),
@@ -52,25 +54,44 @@ def test_dead_relu_is_raised_and_cleared():
     ],
 )
 def test_severity_of_dead_units(share, left, severity):
-    """By their share, and by whether half of the loss is left: who learns has units to spare."""
-    losses = [1.0] * 10 + [left] * 50
+    """By their share, and by how much of the loss is left: who learns has units to spare."""
+    losses = [1.0] * 10 + [left] * 150
     records = [
-        make_record(s, RELU, loss=x, dead_units=[share if s > 30 else 0, 0])
+        make_record(s, RELU, loss=x, dead_units=[share if s > 130 else 0, 0])
         for s, x in enumerate(losses, 1)
     ]
     told = [event[3] for event in events(DeadRelu(), records)]
     assert told == ([severity] if severity else [])
 
 
+def test_in_the_first_hundred_updates_it_is_news_not_a_fault():
+    """Half a layer may be dead on the way down; if it stays so, that is worse."""
+    records = series(120, layout=RELU, changes={30: {"dead_units": [0.6, 0]}})
+    assert [event[:4] for event in events(DeadRelu(), records)] == [
+        (32, "raised", "dead_relu", "info"),
+        (100, "worsened", "dead_relu", "warning"),
+    ]
+
+
+def test_a_layer_that_is_silent_as_a_whole():
+    """Ten batches in a row without any output are enough, and then patience."""
+    changed = {30: {"silent_units": [1.0, 0]}}
+    assert events(DeadRelu(), series(60, layout=RELU, changes=changed)) == [
+        (41, "raised", "dead_relu", "critical", A)
+    ]
+    changed[39] = {"silent_units": [0.9, 0]}
+    assert events(DeadRelu(), series(60, layout=RELU, changes=changed)) == []
+
+
 def test_worse_is_told():
     """From six units to all of them: a second alert, with the first one's time."""
-    changed = {30: {"dead_units": [0.6, 0]}, 50: {"dead_units": [1.0, 0]}}
-    alerts = run(DeadRelu(), series(80, layout=RELU, changes=changed))
+    changed = {130: {"dead_units": [0.6, 0]}, 150: {"dead_units": [1.0, 0]}}
+    alerts = run(DeadRelu(), series(180, layout=RELU, changes=changed))
     assert [(a.step, a.state, a.severity) for a in alerts] == [
-        (32, "raised", "warning"),
-        (50, "worsened", "critical"),
+        (132, "raised", "warning"),
+        (150, "worsened", "critical"),
     ]
-    assert alerts[1].first_seen == 30
+    assert alerts[1].first_seen == 130
     assert "nothing passes" in alerts[1].message
 
 
@@ -111,46 +132,46 @@ def test_several_layers_share_an_alert():
 
 
 def test_saturated_activation():
-    """Most units of a hidden layer at their limits, from update 40 to 59."""
-    changed = {40: {"saturated_units": [0.6, 0]}, 60: {"saturated_units": 0.0}}
+    """Most outputs of a hidden layer at their limits, from update 40 to 59."""
+    changed = {40: {"saturated_fraction": [0.8, 0]}, 60: {"saturated_fraction": 0.0}}
     records = series(80, layout=TANH, changes=changed)
     assert events(SaturatedActivation(), records) == [
         (42, "raised", "saturated_activation", "warning", A),
         (69, "cleared", "saturated_activation", "warning", A),
     ]
     raised = run(SaturatedActivation(), records)[0]
-    assert raised.value == pytest.approx(0.6)
-    assert "60% of its 10 tanh units" in raised.message
+    assert raised.value == pytest.approx(0.8)
+    assert "80% of its tanh outputs" in raised.message
 
 
 @pytest.mark.parametrize(
     ("layout", "values"),
     [
-        (_layout("sigmoid", is_output=True), {"saturated_units": [1.0, 0]}),
-        (_layout("sigmoid", before=True), {"saturated_units": [1.0, 0]}),
-        (TANH, {"saturated_units": [0.4, 0]}),
-        (TANH, {"saturated_fraction": [0.9, 0]}),
-        (TANH, {"saturated_units": math.nan}),
+        (_layout("sigmoid", is_output=True), {"saturated_fraction": [1.0, 0]}),
+        (_layout("sigmoid", before=True), {"saturated_fraction": [1.0, 0]}),
+        (TANH, {"saturated_fraction": [0.6, 0]}),
+        (TANH, {"saturated_units": [1.0, 0]}),
+        (TANH, {"saturated_fraction": math.nan}),
     ],
 )
 def test_look_alikes_of_saturation(layout, values):
-    """A sure answer at the output, pre-activations, single elements, and what is not known."""
+    """A sure answer at the output, pre-activations, a part of the outputs, what is not known."""
     assert events(SaturatedActivation(), series(layout=layout, **values)) == []
 
 
-def test_saturation_of_a_converged_run():
+@pytest.mark.parametrize(("left", "fires"), [(0.04, False), (0.1, True)])
+def test_saturation_of_a_converged_run(left, fires):
     """Less than 5 % of the loss is left: what is saturated has found its place."""
-    for left, fires in ((0.04, False), (0.1, True)):
-        losses = [1.0] * 10 + [left] * 90
-        records = of_losses(losses, TANH)
-        for step in range(51, 101):
-            values = {"loss": left, "saturated_units": [1.0, 0]}
-            records[step - 1] = make_record(step, TANH, **values)
-        assert bool(events(SaturatedActivation(), records)) == fires
+    losses = [1.0] * 10 + [left] * 90
+    records = [
+        make_record(s, TANH, loss=x, saturated_fraction=[float(s > 50), 0])
+        for s, x in enumerate(losses, 1)
+    ]
+    assert bool(events(SaturatedActivation(), records)) == fires
 
 
-def test_the_share_of_saturated_units_is_a_parameter():
-    """Six of ten are too many at 0.5, not at 0.8."""
-    records = series(layout=TANH, saturated_units=[0.6, 0])
+def test_the_share_of_saturated_outputs_is_a_parameter():
+    """Eight of ten are too many at 0.7, not at 0.9."""
+    records = series(layout=TANH, saturated_fraction=[0.8, 0])
     assert changes(SaturatedActivation(), records) == [(21, "raised")]
-    assert changes(SaturatedActivation(share=0.8), records) == []
+    assert changes(SaturatedActivation(share=0.9), records) == []

@@ -150,8 +150,9 @@ def test_scale_and_shift_of_a_normalisation():
 def test_a_sick_layer_lists_its_bias():
     """One alert names the first variable in forward order and the others with it."""
     layout = make_layout("a/kernel", "a/bias", "b/kernel", "b/bias")
-    dead_b = {n: [v, v, ZERO[n], ZERO[n]] for n, v in HEALTHY.items() if n in ZERO}
-    assert events(RULES, series(layout=layout, **dead_b)) == [
+    zero_b = {n: [v, v, ZERO[n], ZERO[n]] for n, v in HEALTHY.items() if n in ZERO}
+    records = [make_record(s, layout, epoch=s // 10, **zero_b) for s in range(1, 61)]
+    assert events(RULES, records) == [
         (21, "raised", "zero_gradient", "critical", ("b/kernel", "b/bias"))
     ]
 
@@ -214,7 +215,10 @@ def test_a_dead_layer_of_a_converged_run_is_not():
     """Convergence explains that everything is still, not that one layer is."""
     layout = make_layout("a/kernel", "b/kernel")
     dead_a = {n: [ZERO[n], v] for n, v in HEALTHY.items() if n in ZERO}
-    records = [make_record(s, layout, loss=x, **dead_a) for s, x in enumerate(_losses(1, 1e-4), 1)]
+    records = [
+        make_record(s, layout, loss=x, epoch=s // 10, **dead_a)
+        for s, x in enumerate(_losses(1, 1e-4), 1)
+    ]
     assert [e[1:] for e in events(RULES, records)] == [
         ("raised", "zero_gradient", "critical", ("a/kernel",))
     ]

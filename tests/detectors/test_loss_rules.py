@@ -115,6 +115,22 @@ def test_a_run_that_goes_on_may_have_converged_before():
     assert told == [(1302, "raised")]
 
 
+def test_losses_that_are_opposed_need_not_fall():
+    """Two optimizers, as in an adversarial pair: a level loss is what they are after."""
+    pair = make_layout(setup=Setup(optimizer="Adam", optimizers=2))
+    assert changes(LossStuck(), _epochs([1.0] * 400, layout=pair)) == []
+
+
+def test_a_rate_that_was_switched_off_is_no_time_to_learn():
+    """Alive for 299 updates: not enough; for 300: said as soon as the patience is over."""
+    for alive, told in ((299, []), (300, [(302, "raised")])):
+        records = [
+            make_record(s, epoch=s // 100, learning_rate=1e-3 if s <= alive else 1e-9)
+            for s in range(1, 500)
+        ]
+        assert changes(LossStuck(), records) == told
+
+
 # --- loss_diverging
 
 

@@ -66,6 +66,48 @@ def test_zero_gradient_while_momentum_coasts():
     ]
 
 
+def _branch(values, last, epoch_every, **fields):
+    """Kernel a trains, kernel b has these values from update 31 on."""
+    layout = make_layout("a/kernel", "b/kernel")
+    sick = {name: [HEALTHY[name], value] for name, value in values.items()}
+    return [
+        make_record(s, layout, epoch=s // epoch_every, **(sick if s > 30 else {}), **fields)
+        for s in range(1, last + 1)
+    ]
+
+
+@pytest.mark.parametrize("values", [ZERO, {**ZERO, "update_norm": 4e-6, "decay_cosine": 1.0}])
+def test_a_branch_that_few_batches_use(values):
+    """While others learn: a whole epoch, or 1000 updates, or to the end of the fit.
+
+    The first epoch that begins behind update 31 is that of update 100, and it ends at 200.
+    """
+    rule = DecayOnly() if values["update_norm"] else ZeroGradient()
+    assert changes(rule, _branch(values, 300, 100)) == [(200, "raised")]
+    assert changes(rule, _branch(values, 1100, 10**6)) == [(1031, "raised")]
+    records = _branch(values, 90, 100)
+    assert changes(rule, records) == []
+    end = make_record(90, records[0].layout, quantities={}, is_last=True)
+    assert changes(rule, [*records, end]) == [(90, "raised")]
+
+
+def test_a_branch_that_a_batch_used_meanwhile():
+    """Its update grew between two samples: there was a gradient, which no sample saw."""
+    records = _branch({**ZERO, "update_norm": 1e-6, "window_change": 1e-3}, 600, 100)
+    used = [
+        make_record(
+            r.step,
+            r.layout,
+            epoch=r.epoch,
+            **{n: v.tolist() for n, v in r.quantities.items() if n != "update_norm"},
+            update_norm=[1e-3, 1e-6 * (2 if r.step % 50 == 0 else 1)],
+        )
+        for r in records
+    ]
+    assert changes(ZeroGradient(), records) == [(200, "raised")]
+    assert changes(ZeroGradient(), used) == []
+
+
 def test_a_vanishing_gradient_is_not_zero():
     """One element that is not 0 is enough."""
     faint = {"gradient_norm": 1e-30, "gradient_zero_fraction": 4095 / 4096}
@@ -102,7 +144,10 @@ def test_weight_decay_moves_a_dead_layer():
 def test_decay_only_and_its_look_alikes(values, size, fires):
     """A gradient above 1e-12, another direction, no movement, or too few elements to have one."""
     layout = make_layout("d/kernel", shape=(size, size))
-    assert bool(events(DecayOnly(), series(layout=layout, **{**DECAY, **values}))) == fires
+    records = [
+        make_record(s, layout, epoch=s // 10, **{**DECAY, **values}) for s in range(1, 61)
+    ]
+    assert bool(events(DecayOnly(), records)) == fires
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,140 @@
+"""Root cause over symptoms."""
+
+from __future__ import annotations
+
+import pytest
+
+from tbwatch.alerts import Finding
+from tbwatch.causes import EXPLAINS, POINTING, STARVED, attributed
+from tbwatch.detectors import DETECTORS
+from tbwatch.layout import WatchedActivation
+from tbwatch.testing import make_layout, make_record, run
+from tests.detectors.series import ZERO
+
+LAYOUT = make_layout(
+    "a/kernel",
+    "b/kernel",
+    "c/kernel",
+    activations=[WatchedActivation(name, name, "relu", units=8) for name in "abc"],
+)
+RECORD = make_record(30, LAYOUT)
+DEAD_B = ("dead_relu", "b/activation")
+
+
+def finding(diagnosis: str, variable: str, severity: str = "warning", value: float = 1.0) -> Finding:
+    """A finding of which the test names what matters."""
+    return Finding(
+        diagnosis, diagnosis, severity, variable, f"M of {variable}.", value, 0.5, f"R {diagnosis}."
+    )
+
+
+def told(*findings: Finding) -> list[tuple[str, str, bool]]:
+    """Diagnosis, variable, and whether it follows."""
+    return [(f.diagnosis, f.variable, f.follows) for f in attributed(findings, RECORD)]
+
+
+def test_names_are_those_of_the_rules() -> None:
+    """Each cause and each symptom is a diagnosis that there is."""
+    known = {*DETECTORS, "learning_rate_too_low", "signal_lost"}
+    assert {*EXPLAINS, *STARVED, *POINTING, *(s for e in EXPLAINS.values() for s in e)} <= known
+
+
+@pytest.mark.parametrize("symptom", sorted(STARVED))
+@pytest.mark.parametrize("variable", ["a/kernel", "c/kernel"])
+def test_a_dead_layer_starves_its_neighbours(symptom: str, variable: str) -> None:
+    """What has no signal before and behind it is listed with it, under its diagnosis."""
+    assert told(finding(*DEAD_B), finding(symptom, variable)) == [
+        (*DEAD_B, False),
+        ("dead_relu", variable, True),
+    ]
+
+
+def test_a_follower_has_the_words_of_its_cause() -> None:
+    """Message, numbers and remedy are those of the cause, whatever the order of the findings."""
+    cause, symptom = finding(*DEAD_B, "critical"), finding("zero_gradient", "a/kernel", value=0.1)
+    for findings in ([cause, symptom], [symptom, cause]):
+        (follower,) = (f for f in attributed(findings, RECORD) if f.follows)
+        assert (follower.variable, follower.rule) == ("a/kernel", "dead_relu")
+        assert (follower.message, follower.value) == (cause.message, cause.value)
+        assert (follower.remedy, follower.severity) == (cause.remedy, "critical")
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        finding(*DEAD_B, "info"),  # no harm done
+        finding(*DEAD_B, value=0.6),  # four units in ten still pass something
+        finding("loss_stuck", "loss"),
+        finding("saturated_activation", "a/activation"),  # before it, not behind it
+        finding("always_clipped", "learning_rate"),
+    ],
+)
+def test_what_explains_nothing(cause: Finding) -> None:
+    """Each stands for itself."""
+    symptom = finding("zero_gradient", "c/kernel")
+    own = [f for f in attributed([cause, symptom], RECORD) if f.variable == "c/kernel"]
+    assert own == [symptom]
+
+
+@pytest.mark.parametrize(("variable", "follows"), [("a/kernel", True), ("c/kernel", False)])
+def test_gradients_come_from_behind(variable: str, follows: bool) -> None:
+    """Saturated units starve what lies before them, not what lies behind."""
+    cause = finding("saturated_activation", "b/activation")
+    assert told(cause, finding("vanishing_gradient", variable))[1][2] == follows
+    assert told(cause, finding("weights_too_large", variable))[1][2] == follows
+
+
+@pytest.mark.parametrize("variable", ["a/kernel", "c/kernel"])
+def test_some_causes_reach_everywhere(variable: str) -> None:
+    """Constant kernels and exploding gradients spare no layer, whichever is named first."""
+    assert told(finding("identical_units", "b/kernel"), finding("zero_gradient", variable))[1][2]
+    exploding = finding("exploding_gradient", "b/kernel", "critical")
+    assert told(exploding, finding("update_too_large", variable))[1][2]
+    assert told(exploding, finding("loss_diverging", "loss"))[1] == (
+        "exploding_gradient",
+        "loss",
+        True,
+    )
+
+
+def test_a_variable_does_not_explain_itself() -> None:
+    """Two findings about one variable: the first has the word later on, none is a follower."""
+    both = finding("vanishing_gradient", "a/kernel"), finding("dead_update", "a/kernel")
+    assert not any(follows for _, _, follows in told(*both))
+
+
+def test_the_loss_points_at_what_lies_behind_it() -> None:
+    """It keeps its diagnosis, and takes the remedy of the gravest finding about a layer."""
+    loss = finding("loss_stuck", "loss")
+    small = finding("update_too_small", "c/kernel")
+    dead = finding("zero_gradient", "b/kernel", "critical")
+    (*_, pointing) = attributed([small, dead, loss], RECORD)
+    assert (pointing.diagnosis, pointing.variable) == ("loss_stuck", "loss")
+    assert pointing.message == "M of loss. Behind it: zero_gradient of b/kernel."
+    assert pointing.remedy == dead.remedy
+    assert pointing.evidence["cause"] == "zero_gradient"
+    assert attributed([loss], RECORD) == [loss]
+
+
+def test_the_loss_does_not_point_at_itself_nor_at_what_is_no_fault() -> None:
+    """Other findings about the loss, and infos, are not behind it."""
+    loss = finding("loss_stuck", "loss")
+    for other in (finding("always_clipped", "learning_rate", "info"), finding(*DEAD_B, "info")):
+        assert attributed([other, loss], RECORD) == [other, loss]
+
+
+def test_a_rate_is_not_to_blame_where_a_layer_is() -> None:
+    """`learning_rate_too_low` becomes a loss that is stuck, if a layer is sick."""
+    loss = finding("learning_rate_too_low", "loss")
+    assert told(loss) == [("learning_rate_too_low", "loss", False)]
+    dead = finding("zero_gradient", "b/kernel", "critical")
+    assert told(dead, loss)[1] == ("loss_stuck", "loss", False)
+
+
+def test_one_alert_from_records_to_the_end() -> None:
+    """A dead layer in the middle: one alert, the layer first, then those that it starves."""
+    dead = {"dead_units": [0, 1.0, 0], "silent_units": [0, 1.0, 0]}
+    records = [make_record(s, LAYOUT, **{**dead, **ZERO}) for s in range(1, 60)]
+    (alert,) = run(None, records)
+    assert (alert.step, alert.diagnosis, alert.severity) == (21, "dead_relu", "critical")
+    assert alert.variables == ("b/activation", *LAYOUT.names)

@@ -1,0 +1,66 @@
+"""What is left at the end, in plain text."""
+
+from __future__ import annotations
+
+import functools
+
+from tbwatch.verdict import ranked, report
+from tests import alert_cases
+
+make_alert = functools.partial(alert_cases.make_alert, message="It is still.", remedy="Wake it.")
+
+
+def test_the_gravest_first_then_the_oldest() -> None:
+    """Severity, then the update since when it holds; the order given settles the rest."""
+    alerts = [
+        make_alert(severity=severity, first_seen=first, diagnosis=f"d{number}")
+        for number, (severity, first) in enumerate(
+            [("info", 1), ("warning", 9), ("critical", 30), ("warning", 5), ("critical", 30)]
+        )
+    ]
+    assert [alert.diagnosis for alert in ranked(alerts)] == ["d2", "d4", "d3", "d1", "d0"]
+
+
+def test_a_numbered_list_with_remedies() -> None:
+    """Head, message and remedy of what holds; then what was cleared in the meantime."""
+    holding = [
+        make_alert(variables=tuple("abcdef"), first_seen=12),
+        make_alert(severity="critical", diagnosis="nonfinite", variables=("loss",), first_seen=40),
+    ]
+    cleared = make_alert(state="cleared", diagnosis="dead_relu", first_seen=3, last_seen=9)
+    assert report(holding, [*holding, cleared]).splitlines() == [
+        "1. critical nonfinite, since update 40: loss",
+        "   It is still.",
+        "   -> Wake it.",
+        "2. warning zero_gradient, since update 12: a, b, c, d and 2 more",
+        "   It is still.",
+        "   -> Wake it.",
+        "Cleared in the meantime: dead_relu (updates 3-9).",
+    ]
+
+
+def test_nothing_found_and_nothing_left() -> None:
+    """Two different things."""
+    assert report([], []) == "No alerts: nothing that tbwatch looks for was found."
+    raised = make_alert()
+    assert report([], [raised, make_alert(state="cleared")]).splitlines() == [
+        "Nothing is left of what was found.",
+        "Cleared in the meantime: zero_gradient (updates 10-30).",
+    ]
+
+
+def test_no_remedy_no_arrow() -> None:
+    """A function that gave a sentence has no advice."""
+    assert "->" not in report([make_alert(remedy="")], [])
+
+
+def test_long_texts_are_wrapped() -> None:
+    """To the width, indented, without losing a word; 0 leaves lines as they are."""
+    message = "The gradient is exactly zero for all of its elements. " * 4
+    alert = make_alert(message=message, remedy=message)
+    lines = report([alert], [], width=60).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert len(lines) > 8
+    assert all(line.startswith("   ") for line in lines[1:])
+    assert " ".join(" ".join(lines).split()).count(message.strip()) == 2
+    assert len(report([alert], [], width=0).splitlines()) == 3
