@@ -40,24 +40,23 @@ class Activation:
         """Static size of the unit axis."""
         return int(self.tensor.shape[self.axis])
 
-    def cube(self) -> tf.Tensor:
-        """The elements to look at as float32 `[examples, positions, units]`."""
-        x = self.tensor
-        size = x.shape[1:].num_elements()
-        if size is None:
-            each = tf.reduce_prod(tf.shape(x, tf.int64)[1:])
-            x = x[: tf.maximum(MOST_ELEMENTS // tf.maximum(each, 1), 1)]
-        else:
-            x = x[: max(MOST_ELEMENTS // max(size, 1), 1)]
-        x = tf.cast(x, tf.float32)
+    def cube(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Its elements as float32 `[examples, positions, units]`, and how many examples to take.
+
+        The examples are cut by whom this is handed to: each operation here costs time to trace.
+        """
+        x = tf.cast(self.tensor, tf.float32)
         rank = x.shape.rank
         if self.axis != rank - 1:
             x = tf.transpose(x, [*(a for a in range(rank) if a != self.axis), self.axis])
-        # Static sizes where they are known: each operation here costs time to trace.
-        if size is None:
-            shape = tf.shape(x)
-            return tf.reshape(x, [shape[0], tf.reduce_prod(shape[1:-1]), self.units])
-        return tf.reshape(x, [-1, size // self.units, self.units])
+        size = x.shape[1:].num_elements()
+        if size is not None:
+            most = tf.constant(max(MOST_ELEMENTS // max(size, 1), 1))
+            return tf.reshape(x, [-1, size // self.units, self.units]), most
+        shape = tf.shape(x)
+        positions = tf.reduce_prod(shape[1:-1])
+        most = tf.maximum(MOST_ELEMENTS // tf.maximum(positions * self.units, 1), 1)
+        return tf.reshape(x, [shape[0], positions, self.units]), most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +112,7 @@ class ActivationStore:
 
     def count(self, slot: tf.Tensor, activations: Sequence[Activation | None]) -> None:
         """Store histograms, in the step."""
-        rows = [
-            tf.zeros([BUCKETS]) if a is None else tf.reshape(_counted()(a.cube()), [BUCKETS])
-            for a in activations
-        ]
+        rows = [tf.zeros([BUCKETS]) if a is None else counted(a) for a in activations]
         self._counts.scatter_nd_update([[slot]], [tf.stack(rows)])
 
     def read(self) -> list[ActivationSample]:
@@ -140,10 +136,19 @@ def measured(activation: Activation) -> tf.Tensor:
         unit, and the share of saturated elements of each unit.
     """
     kind = activation.function if activation.function in SATURATED else ""
-    vector = _traced(("measure", kind), lambda x: measure(x, SATURATED.get(kind)))(
-        activation.cube()
-    )
-    return tf.reshape(vector, [len(ACTIVATION_COLUMNS) + 2 * activation.units])
+    measure_kind = _traced(("measure", kind), lambda x: measure(x, SATURATED.get(kind)))
+    vector = measure_kind(*activation.cube())
+    vector.set_shape([len(ACTIVATION_COLUMNS) + 2 * activation.units])
+    return vector
+
+
+def counted(activation: Activation) -> tf.Tensor:
+    """Elements of one activation by sign, exponent and three mantissa bits: float32 `[4096]`."""
+
+    def count(x: tf.Tensor) -> tf.Tensor:
+        return statistics.Flat().bucket_counts(statistics.flat(x, tf.float32))[0]
+
+    return _traced(("count",), count)(*activation.cube())
 
 
 def measure(x: tf.Tensor, bounds: tuple[float, float] | None = None) -> tf.Tensor:
@@ -213,23 +218,20 @@ def _unshaped() -> tf.Variable:
     return tf.Variable(tf.zeros([0]), shape=shape, trainable=False, name="tbwatch")
 
 
-_TRACED: dict[tuple[str, ...], Callable[[tf.Tensor], tf.Tensor]] = {}
+_TRACED: dict[tuple[str, ...], Callable[..., tf.Tensor]] = {}
 
 
 def _traced(key: tuple[str, ...], function: Callable[[tf.Tensor], Any]) -> Callable[..., tf.Tensor]:
-    """A statistic of cubes as a `tf.function`: traced once, for activations of any shape."""
+    """A statistic of the first examples of a cube as a `tf.function`: traced once, for any shape.
+
+    It is not inlined either: with a hundred activations that doubles the time to the first step.
+    """
     if key not in _TRACED:
-        signature = [tf.TensorSpec([None, None, None], tf.float32)]
+        signature = [tf.TensorSpec([None, None, None], tf.float32), tf.TensorSpec([], tf.int32)]
         _TRACED[key] = tf.function(
-            function,
+            lambda x, most: function(x[:most]),
             input_signature=signature,
             autograph=False,
             experimental_attributes={"_noinline": True},
         )
     return _TRACED[key]
-
-
-def _counted() -> Callable[..., tf.Tensor]:
-    return _traced(
-        ("count",), lambda x: statistics.Flat().bucket_counts(statistics.flat(x, tf.float32))
-    )

@@ -15,6 +15,7 @@ STARVED = frozenset(
         "decay_only",
         "regularisation_only",
         "vanishing_gradient",
+        "vanishing_gradient",
         "lost_update",
         "dead_update",
         "update_too_small",
@@ -27,6 +28,7 @@ EXPLAINS: dict[str, frozenset[str]] = {
     "identical_units": STARVED | {"dead_relu"},
     "regularisation_only": frozenset({"zero_gradient"}),
     "vanishing_gradient": frozenset({*STARVED, "signal_lost"}) - {"vanishing_gradient"},
+    "zero_gradient": frozenset({"signal_lost"}),
     "dead_update": frozenset({"update_too_small"}),
     "update_too_large": frozenset({"dead_update", "update_too_small"}),
     "exploding_gradient": frozenset({"weight_divergence", "update_too_large", "loss_diverging"}),
@@ -35,9 +37,11 @@ EXPLAINS: dict[str, frozenset[str]] = {
 ANYWHERE = frozenset(
     {
         "identical_units",
+        "zero_gradient",
         "regularisation_only",
-        "exploding_gradient",
+        "vanishing_gradient",
         "dead_update",
+        "exploding_gradient",
         "update_too_large",
     }
 )

@@ -252,9 +252,15 @@ def test_only_the_first_examples_of_a_large_activation(static, monkeypatch):
     spec = tf.TensorSpec([None, 4 if static else None, 3])
 
     @tf.function(input_signature=[spec])
-    def cube(x):
-        return Activation(x, 2, "").cube()
+    def examples(x):
+        return activations.measured(Activation(x, 2, ""))
 
-    np.testing.assert_array_equal(cube(x), x[:4])
+    column = ACTIVATION_COLUMNS.index("examples")
+    mean = ACTIVATION_COLUMNS.index("mean")
+    found = examples(x).numpy()
+    assert (found[column], found[mean]) == (4, x[:4].mean())
     monkeypatch.setattr(activations, "MOST_ELEMENTS", 5)
-    np.testing.assert_array_equal(Activation(tf.constant(x), 2, "").cube(), x[:1])
+    source = Activation(tf.constant(x), 2, "")
+    found = activations.measured(source).numpy()
+    assert (found[column], found[mean]) == (1, x[:1].mean())
+    assert activations.counted(source).numpy().sum() == 4 * 3

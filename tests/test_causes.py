@@ -21,7 +21,9 @@ RECORD = make_record(30, LAYOUT)
 DEAD_B = ("dead_relu", "b/activation")
 
 
-def finding(diagnosis: str, variable: str, severity: str = "warning", value: float = 1.0) -> Finding:
+def finding(
+    diagnosis: str, variable: str, severity: str = "warning", value: float = 1.0
+) -> Finding:
     """A finding of which the test names what matters."""
     return Finding(
         diagnosis, diagnosis, severity, variable, f"M of {variable}.", value, 0.5, f"R {diagnosis}."

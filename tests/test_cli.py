@@ -88,6 +88,7 @@ def write_documented_runs(logs: Path) -> None:
     quantities = {
         "weight_norm": [20, 0.1, 30, np.nan],
         "gradient_norm": [0.5, 0.125, 0, np.nan],
+        "gradient_zero_fraction": [0, 0, 1, np.nan],
         "update_norm": [0.02, 1.25e-5, 0, np.nan],
         "update_ratio": [0.001, 1.25e-4, 0, np.nan],
         "window_change": [0.004, 1.25e-4, 0, np.nan],
@@ -113,7 +114,7 @@ def squeezed(line: str) -> str:
 # --- lightness
 
 
-@pytest.mark.parametrize("command", ["alerts", "summary"])
+@pytest.mark.parametrize("command", ["alerts", "check", "summary"])
 def test_neither_tensorflow_nor_keras_is_loaded(command: str, tmp_path: Path) -> None:
     """The command line starts fast because the heavy packages stay out of it."""
     write_run(tmp_path, ef.alert_json())
@@ -261,6 +262,121 @@ def test_a_pipe_has_no_width_unless_one_is_set(tmp_path: Path) -> None:
     assert len(lines) > len(piped)
 
 
+# --- tbwatch check
+
+
+def write_judged_run(run: Path, updates: int = 40) -> None:
+    """Kernel a learns, kernel b moves by 1e-6 of its size per update, c by 1e-9; no alerts."""
+    layout = ef.layout_json("a/kernel", "b/kernel", "c/kernel")
+    ratios = [1e-3, 1e-6, 1e-9]
+    quantities = {
+        "weight_norm": [1, 1, 1],
+        "gradient_norm": [0.1, 0.1, 0.1],
+        "update_norm": ratios,
+        "update_ratio": ratios,
+        "window_change": ratios,
+    }
+    events = [ef.version_event()]
+    for step in range(1, updates + 1):
+        update = ef.DEFAULTS | {"loss": 0.9**step}
+        values = ef.record_values(layout, quantities, update, first=step == 1)
+        events.append(ef.event(step, values))
+    ef.write(run, events)
+
+
+def checked(data: str) -> list[tuple[str, int, str, list[str]]]:
+    """Run, update, diagnosis and variables of the alerts in JSON output."""
+    return [
+        (run["run"], alert["step"], alert["diagnosis"], alert["variables"])
+        for run in json.loads(data)["runs"]
+        for alert in run["alerts"]
+    ]
+
+
+def test_check_judges_anew(tbwatch: Printed, tmp_path: Path) -> None:
+    """From the records alone, with all of them: what the file says of alerts does not count."""
+    write_judged_run(tmp_path / "r")
+    wrong = ef.alert_json(step=40, diagnosis="nonfinite", variables=["a/kernel"])
+    ef.write(
+        tmp_path / "r", [ef.version_event(), ef.event(40, [ef.alerts_value([wrong])])], number=1
+    )
+    assert tbwatch("alerts", tmp_path / "r")[1][-1] == "1 run, 1 alert (1 critical)"
+    status, out, err = tbwatch("check", tmp_path / "r", "--detectors", "dead_update")
+    assert (status, err) == (0, [])
+    assert squeezed(out[1]).startswith("r 21 critical raised dead_update c/kernel one update")
+    assert out[-1] == "1 run, 1 alert (1 critical)"
+
+
+def test_check_with_another_threshold(tbwatch: Printed, tmp_path: Path) -> None:
+    """Each setting reaches its rule; the variables in alerts change with it."""
+    write_judged_run(tmp_path / "r")
+    base = ["check", tmp_path / "r", "--json", "--detectors", "dead_update"]
+
+    def told(*options: str) -> list[tuple[str, int, str, list[str]]]:
+        return checked("\n".join(tbwatch(*base, *options)[1]))
+
+    assert told() == [("r", 21, "dead_update", ["c/kernel"])]
+    assert told("--set", "dead_update.threshold=1e-5") == [
+        ("r", 21, "dead_update", ["b/kernel", "c/kernel"])
+    ]
+    both = ("--set", "dead_update.warmup=0", "--set", "dead_update.patience=5")
+    assert told(*both) == [("r", 5, "dead_update", ["c/kernel"])]
+    assert told("--set", "dead_update.warmup=100") == []
+
+
+def test_check_takes_a_choice_of_detectors(tbwatch: Printed, tmp_path: Path) -> None:
+    """Names with commas and blanks; no names, all of them."""
+    write_judged_run(tmp_path / "r")
+    for names, lines in (("nonfinite", 1), (" nonfinite , dead_update ", 4)):
+        assert len(tbwatch("check", tmp_path / "r", "--detectors", names)[1]) == lines
+    assert "dead_update" in "\n".join(tbwatch("check", tmp_path / "r")[1])
+
+
+def test_check_judges_each_run_by_itself(tbwatch: Printed, tmp_path: Path) -> None:
+    """The second of two runs starts with fresh detectors."""
+    write_judged_run(tmp_path / "a", updates=30)
+    write_judged_run(tmp_path / "b", updates=15)
+    write_judged_run(tmp_path / "c", updates=30)
+    out = tbwatch("check", tmp_path, "--json", "--detectors", "dead_update")[1]
+    assert checked("\n".join(out)) == [
+        ("a", 21, "dead_update", ["c/kernel"]),
+        ("c", 21, "dead_update", ["c/kernel"]),
+    ]
+
+
+@pytest.mark.parametrize(("severity", "status"), [("critical", 1), ("warning", 1), ("info", 1)])
+def test_check_can_fail(severity: str, status: int, tbwatch: Printed, tmp_path: Path) -> None:
+    """The exit status follows what is found now, not what was found then."""
+    write_judged_run(tmp_path / "r")
+    options = ["--detectors", "dead_update", "--fail-on", severity]
+    assert tbwatch("check", tmp_path / "r", *options)[0] == status
+    options += ["--set", "dead_update.threshold=1e-12"]
+    assert tbwatch("check", tmp_path / "r", *options)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--detectors", "frozen"], "there is no rule 'frozen'; there are: nonfinite, "),
+        (["--detectors", ","], "--detectors names none"),
+        (["--set", "frozen.x=1"], "there is no rule 'frozen'; there are: nonfinite, "),
+        (["--set", "dead_update.x=1"], "has no parameter 'x'; it has: threshold (1e-07), "),
+        (["--set", "dead_update"], "write RULE.PARAMETER=VALUE"),
+        (["--set", "dead_update.threshold=2"], "must be a number between 0 and 1; got 2."),
+        (["--set", "dead_update.threshold='x'"], "must be a number between 0 and 1; got 'x'."),
+        (["--set", "dead_update.threshold=x"], "is no number"),
+    ],
+)
+def test_check_says_what_there_is(
+    options: list[str], says: str, tbwatch: Printed, tmp_path: Path
+) -> None:
+    """Status 2 and one sentence, before anything is read."""
+    status, out, err = tbwatch("check", tmp_path / "nix", *options)
+    assert (status, out, len(err)) == (2, [], 1)
+    assert err[0].startswith("tbwatch: error: ")
+    assert says in err[0]
+
+
 # --- tbwatch summary
 
 
@@ -278,6 +394,11 @@ def test_summary_is_a_line_per_variable(tbwatch: Printed, tmp_path: Path) -> Non
         "dense/kernel 30 0 0 0 0 zero_gradient (critical)",
         "aux/kernel - - - - - not connected",
         "frozen: embedding/table",
+        "what is left, the gravest first:",
+        "1. critical zero_gradient, since update 10: dense/kernel",
+        "gradient_norm is 0.",
+        "-> Look for a ReLU that is never active.",
+        "Cleared in the meantime: update_too_small (updates 10-50).",
     ]
 
 
@@ -295,7 +416,9 @@ def test_summary_tells_what_an_update_lacks(tbwatch: Printed, tmp_path: Path) ->
     ef.write(tmp_path / "r", [ef.version_event(), ef.event(5, values), ef.event(5, [alerts])])
     _, out, _ = tbwatch("summary", tmp_path / "r")
     assert out[0] == "r: update 5 (epoch 0), learning rate unknown, loss nan, 1 record"
-    assert [squeezed(line) for line in out[3:]] == [
+    left = out.index("what is left, the gravest first:")
+    assert squeezed(out[left + 1]) == "1. critical nonfinite, since update 10: loss"
+    assert [squeezed(line) for line in out[3:left]] == [
         "good 1 - - inf - ok",
         "broken - - - - - non-finite weights",
         "silent - - - - - no value",
@@ -325,7 +448,7 @@ def test_summary_without_records_shows_the_alerts(tbwatch: Printed, tmp_path: Pa
     status, out, _ = tbwatch("summary", tmp_path / "r")
     assert status == 0
     assert out[0] == "r: no record could be read"
-    assert squeezed(out[-1]) == "loss - - - - - nonfinite (critical)"
+    assert "loss - - - - - nonfinite (critical)" in map(squeezed, out)
     assert tbwatch("summary", tmp_path / "r", "--json")[0] == 0
 
 
@@ -383,7 +506,7 @@ def test_runs_of_a_tree_are_called_by_their_path(tbwatch: Printed, tmp_path: Pat
 # --- errors, notes and hostile names
 
 
-@pytest.mark.parametrize("command", ["alerts", "summary"])
+@pytest.mark.parametrize("command", ["alerts", "check", "summary"])
 def test_a_log_directory_that_cannot_be_read_is_one_sentence(
     command: str, tbwatch: Printed, tmp_path: Path
 ) -> None:
@@ -433,7 +556,7 @@ def test_names_cannot_steer_the_terminal(tbwatch: Printed, tmp_path: Path) -> No
         text = "\n".join(out)
         assert all(character == "\n" or character.isprintable() for character in text)
         assert "a /?[31mker?nel?" in text
-        assert len(out) == 4
+        assert len(out) == (8 if command == "summary" else 4)
     _, out, _ = tbwatch("summary", tmp_path, "--json")
     assert json.loads("\n".join(out))["runs"][0]["variables"][0]["name"] == name
     assert "\x1b" not in "\n".join(out)
@@ -511,10 +634,15 @@ def test_help_names_every_command_and_status(capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    assert re.findall(r"^    (\w+) ", text, re.MULTILINE) == ["alerts", "summary"]
+    assert re.findall(r"^    (\w+) ", text, re.MULTILINE) == [
+        "alerts",
+        "check",
+        "flight",
+        "summary",
+    ]
     assert re.findall(r"^  (\d)  ", text, re.MULTILINE) == ["0", "1", "2"]
     examples = re.findall(r"^  tbwatch (.+)$", text, re.MULTILINE)
-    assert len(examples) == 3
+    assert len(examples) == 4
     for example in examples:
         cli._parser().parse_args(example.split())
 
@@ -526,7 +654,7 @@ def test_the_documentation_shows_true_output(tbwatch: Printed, tmp_path: Path) -
     """The transcripts are what the program prints."""
     write_documented_runs(tmp_path / "logs")
     transcripts = re.findall(r"```text\n\$ tbwatch (.+)\n((?:.*\n)*?)```", DOCS.read_text())
-    assert [command.split()[0] for command, _ in transcripts] == ["alerts", "summary"]
+    assert [command.split()[0] for command, _ in transcripts] == ["alerts", "check", "summary"]
     for command, shown in transcripts:
         arguments = [tmp_path / a if a.startswith("logs") else a for a in command.split()]
         assert tbwatch(*arguments)[1] == shown.splitlines()

@@ -22,7 +22,9 @@ LAYOUT = make_layout("a/kernel", "b/kernel")
 class Scripted:
     """Finds what it is told, by update."""
 
-    def __init__(self, name: str, *steps: int, variable: str = "a/kernel", **fields: object) -> None:
+    def __init__(
+        self, name: str, *steps: int, variable: str = "a/kernel", **fields: object
+    ) -> None:
         self.name, self.steps, self.variable, self.fields = name, steps, variable, fields
         self.resets = 0
 

@@ -25,6 +25,7 @@ from tbwatch.detectors.nonfinite import NonFinite
 from tbwatch.detectors.order import ORDER
 from tbwatch.detectors.rule import VariableRule
 from tbwatch.detectors.saturated_activation import SaturatedActivation
+from tbwatch.detectors.signal_lost import SignalLost
 from tbwatch.record import Record
 
 __all__ = [
@@ -63,6 +64,7 @@ _CLASSES: tuple[Callable[[], Detector], ...] = (
     DeadRelu,
     SaturatedActivation,
     *ORDER,
+    SignalLost,
     LearningRateVanished,
     LossDiverging,
     LossOscillating,

@@ -79,7 +79,7 @@ class Diagnosis:
             self._decide(dataclasses.replace(self._latest, is_last=True), facts)
             return self._findings(self._latest)
         if not record.quantities or not len(record.layout):
-            return self._findings(record)
+            return self._findings(self._latest or record)  # a batch alone has no numbers of its own
         if record.layout.names != self._names:
             self._start(record)
         self._last_moved[record.quantity("update_norm") > 0] = record.step

@@ -38,8 +38,8 @@ class WeightsTooLarge(VariableRule):
     value = "weight_scale"
     message = (
         "its initial weights are {weight_scale:.0f} times larger than a He initialiser's, so one "
-        "update changes it by only {update_ratio:.1e} of its size: filters seem frozen, and the "
-        "signal explodes."
+        "update changes it by only {update_ratio:.1e} of its size: it seems frozen, and what it "
+        "hands on is far too large unless it is normalised."
     )
     remedy = (
         "Use the default (Glorot) or a He initializer for {layer}; a higher learning rate does "

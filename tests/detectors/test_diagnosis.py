@@ -178,6 +178,16 @@ def test_records_without_quantities_change_nothing():
     assert events(RULES, mixed) == events(RULES, records) == [DEAD]
 
 
+def test_a_finding_keeps_its_numbers_between_samples():
+    """A batch alone has none: what is held is told with those of the last sample."""
+    diagnosis = Diagnosis([DeadUpdate()])
+    for record in series(30, **STILL):
+        held = diagnosis.update(record)
+    for last in (False, True):
+        told = diagnosis.update(make_record(31, quantities={}, is_last=last))
+        assert [(f.message, f.value) for f in told] == [(f.message, f.value) for f in held] != []
+
+
 def test_another_layout_begins_anew():
     """Variables that vanish or appear take no counts with them."""
     first = series(10, **STILL)

@@ -90,7 +90,7 @@ def test_a_rate_that_is_too_low():
 
 
 def test_at_chance_it_says_so():
-    """ln C is the loss of a classifier that knows nothing."""
+    """The loss ln C is that of a classifier that knows nothing."""
     (alert,) = run(LossStuck(), _epochs([2.31] * 320, layout=TEN_CLASSES))
     assert "what guessing gives (2.303)" in alert.message
     (alert,) = run(LossStuck(), _epochs([2.0] * 320, layout=TEN_CLASSES))

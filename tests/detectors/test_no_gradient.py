@@ -144,9 +144,7 @@ def test_weight_decay_moves_a_dead_layer():
 def test_decay_only_and_its_look_alikes(values, size, fires):
     """A gradient above 1e-12, another direction, no movement, or too few elements to have one."""
     layout = make_layout("d/kernel", shape=(size, size))
-    records = [
-        make_record(s, layout, epoch=s // 10, **{**DECAY, **values}) for s in range(1, 61)
-    ]
+    records = [make_record(s, layout, epoch=s // 10, **{**DECAY, **values}) for s in range(1, 61)]
     assert bool(events(DecayOnly(), records)) == fires
 
 

@@ -115,7 +115,8 @@ def test_halvings_between_sparse_samples_are_counted():
 def _clipped(setup, norms, **values):
     layout = make_layout("a/kernel", "b/kernel", "c/kernel", setup=setup)
     return [
-        make_record(s, layout, global_gradient_norm=norm, **values) for s, norm in enumerate(norms, 1)
+        make_record(s, layout, global_gradient_norm=norm, **values)
+        for s, norm in enumerate(norms, 1)
     ]
 
 
@@ -168,5 +169,7 @@ def test_a_run_that_calms_down_is_no_longer_clipped():
 
 def test_who_sets_no_rate_has_none_in_effect():
     """An optimizer without a learning rate is told of with an unknown one, not with a crash."""
-    records = series(60, layout=make_layout(setup=GLOBAL), gradient_norm=50.0, learning_rate=math.nan)
+    records = series(
+        60, layout=make_layout(setup=GLOBAL), gradient_norm=50.0, learning_rate=math.nan
+    )
     assert changes(AlwaysClipped(), records) == [(32, "raised")]

@@ -34,7 +34,9 @@ def _told(layout=SGD, moves=1e-6, gradients=FADING, last=120, losses=None, **arg
 def test_the_first_layer_is_named():
     """A thousandth of the layers behind it, and it hardly moves: raised after the warm-up."""
     records = series(layout=SGD, gradient_norm=FADING, **_of_a(1e-6))
-    assert events(RULES, records) == [(21, "raised", "vanishing_gradient", "warning", ("a/kernel",))]
+    assert events(RULES, records) == [
+        (21, "raised", "vanishing_gradient", "warning", ("a/kernel",))
+    ]
     (alert,) = run(VanishingGradient(), records)
     assert alert.value == pytest.approx(1e-4)
     assert "1e-04 of that of the layers behind it" in alert.message

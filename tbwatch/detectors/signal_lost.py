@@ -1,0 +1,78 @@
+"""Layers whose output hardly depends on the input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from tbwatch.alerts import Finding
+from tbwatch.detectors.facts import Facts
+from tbwatch.detectors.rule import check_int, check_number
+from tbwatch.detectors.run_rule import RunRule
+from tbwatch.record import Record
+
+
+class SignalLost(RunRule):
+    """Fires when a hidden layer gives nearly the same for every example, and the loss stands still.
+
+    What does not reach the output cannot be learned from: initial weights that are too small, or a
+    chain of sigmoids, shrink the differences between examples layer by layer until the biases
+    drown them. Compared is the spread of single units over examples with the size of the outputs.
+
+    Args:
+        ratio: `unit_std` / rms of the outputs. 0.01: of 120 nets that learn, none is below 0.019.
+        updates: updates for which the loss must have stood still.
+        patience: as in `RunRule`.
+        warmup: as in `RunRule`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+        >>> SignalLost(ratio=0.001)
+        SignalLost(ratio=0.001, updates=50, patience=3, warmup=20)
+    """
+
+    name = "signal_lost"
+    records_to_clear = 10
+    _parameters = ("ratio", "updates", "patience", "warmup")
+
+    def __init__(
+        self, ratio: float = 0.01, updates: int = 50, *, patience: int = 3, warmup: int = 20
+    ) -> None:
+        self.ratio = check_number("ratio", ratio, 0.0, 1.0)
+        self.updates = check_int("updates", updates, 0)
+        super().__init__(patience=patience, warmup=warmup)
+
+    def found(self, record: Record, facts: Facts) -> Iterator[Finding]:
+        """Hidden layers without a signal."""
+        if facts.stalled_for(record) < self.updates:
+            return
+        spread = record.activation("unit_std").astype(np.float64)
+        mean, std = record.activation("activation_mean"), record.activation("activation_std")
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = spread / np.hypot(mean, std)
+        # Exactly 0 is a batch of one example, or a dead layer.
+        for row in np.flatnonzero((ratio > 0) & (ratio < self.ratio)):
+            activation = record.layout.activations[row]
+            if activation.is_output or activation.before or activation.units < 2:
+                continue
+            yield Finding(
+                rule=self.name,
+                diagnosis=self.name,
+                severity="warning",
+                variable=activation.label,
+                message="what it hands on hardly depends on the input: over a batch a unit varies "
+                f"by {ratio[row]:.0e} of its size, and the loss stands still.",
+                value=float(ratio[row]),
+                threshold=self.ratio,
+                remedy="Use larger initial weights (Glorot, He) up to and including "
+                f"{activation.layer}, smaller initial biases, ReLU instead of sigmoid, or "
+                "normalisation.",
+                evidence={
+                    "unit_std": float(spread[row]),
+                    "activation_mean": float(mean[row]),
+                    "activation_std": float(std[row]),
+                },
+            )
