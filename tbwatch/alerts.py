@@ -187,7 +187,7 @@ class AlertBook:
         Args:
             record: the record that was judged.
             findings: all findings of it, the more important first: the first one of a variable
-                is its diagnosis, later ones of the same variable are dropped.
+                is its diagnosis, unless it is only `info`; others of the same variable are dropped.
             keep_others: what is not among the findings still holds: nothing could be said of it.
 
         Returns:
@@ -234,10 +234,12 @@ def _is_graver(severity: str, than: str) -> bool:
 
 
 def _by_cause(findings: Iterable[Finding], record: Record) -> dict[tuple[str, str], list[Finding]]:
-    """Findings by rule and diagnosis, the first one of each variable only, in forward order."""
+    """Findings by rule and diagnosis, one for each variable, in forward order."""
     of_variable: dict[str, Finding] = {}
     for finding in findings:
-        of_variable.setdefault(finding.variable, finding)
+        first = of_variable.setdefault(finding.variable, finding)
+        if _is_graver(finding.severity, first.severity) and first.severity == "info":
+            of_variable[finding.variable] = finding
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in of_variable.values():
         groups.setdefault((finding.rule, finding.diagnosis), []).append(finding)

@@ -15,7 +15,6 @@ STARVED = frozenset(
         "decay_only",
         "regularisation_only",
         "vanishing_gradient",
-        "vanishing_gradient",
         "lost_update",
         "dead_update",
         "update_too_small",

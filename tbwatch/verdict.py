@@ -35,8 +35,8 @@ def report(holding: Sequence[Alert], alerts: Sequence[Alert], width: int = 100) 
         names = ", ".join(alert.variables[:4])
         more = len(alert.variables) - 4
         names += f" and {more} more" if more > 0 else ""
-        since = f"since update {alert.first_seen}"
-        lines.append(f"{number}. {alert.severity} {alert.diagnosis}, {since}: {names}")
+        head = f"{alert.severity} {alert.diagnosis}, since update {alert.first_seen}: {names}"
+        lines.append(f"{number}. {' '.join(head.split())}")  # a name may hold a line break
         lines += _wrapped(alert.message, _INDENT, _INDENT, width)
         if alert.remedy:
             lines += _wrapped(alert.remedy, _INDENT + "-> ", _INDENT + "   ", width)

@@ -42,6 +42,23 @@ def test_the_first_update_with_a_nonfinite_loss(mode, bad, tmp_path):
     assert 19 in [record.step for record in read_run(tmp_path).records]
 
 
+def test_it_is_told_at_once(tmp_path):
+    """At the end of that very batch, where nothing at all is planned; and only once."""
+    x, y = images(8 * 8)
+    weights = np.ones(len(y), np.float32)
+    weights[4 * 8 :] = np.nan
+    recorder, seen = Recorder(), []
+
+    class Look(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append([record.step for record in recorder.records])
+
+    watch = tbwatch.Watch(tmp_path, update_freq=1000, histogram_freq=0, detectors=[recorder])
+    callbacks = [watch, Look()]
+    convnet().fit(x, y, 8, sample_weight=weights, shuffle=False, verbose=0, callbacks=callbacks)
+    assert seen == [*[[]] * 4, *[[5]] * 4]
+
+
 def test_a_second_alarm_after_a_finite_loss(tmp_path):
     """Once the loss is finite again at a sample, the next bad update is sampled too."""
     x, y = images(40 * 8)

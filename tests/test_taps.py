@@ -147,6 +147,24 @@ def test_a_model_of_ones_own(eager, tmp_path):
     assert np.isfinite(values[found["leaky"].name])
 
 
+class _Late(L.Layer):
+    """Makes its layer when it is built."""
+
+    def build(self, shape):
+        self.late = L.Dense(4, name="late")
+        self.late.build(shape)
+
+    def call(self, x):
+        return self.late(x)
+
+
+def test_layers_that_are_made_in_the_first_step(tmp_path):
+    """A model that is not built yet gets them while its step is traced."""
+    model = compile_(keras.Sequential([L.Flatten(), _Late(name="maker"), L.Dense(3)]))
+    names = [name.rpartition("/")[2] for name in _names(_records(model, tmp_path))]
+    assert names[1:3] == ["late", "maker"]
+
+
 def test_mixed_precision(tmp_path):
     """float16 activations are measured in float32."""
     keras.config.set_dtype_policy("mixed_float16")

@@ -38,6 +38,15 @@ def test_one_output_wakes_a_unit():
     assert shares[22:] == [1.0] * 8
 
 
+def test_the_examples_too_are_counted_in_a_row():
+    """After it has fired, 60 examples a batch take 18 batches to be 1024."""
+    streaks = UnitStreaks(1)
+    shares = [
+        streaks.update(np.array([float(batch == 20)]), NONE[:1], 60)[0] for batch in range(40)
+    ]
+    assert shares[17:] == [*[1.0] * 3, *[0.0] * 18, *[1.0] * 2]
+
+
 def test_not_a_number_is_not_silent():
     """A unit with NaN is unknown, not dead."""
     assert _after(20, 128, largest=(np.nan, 0.0)) == pytest.approx((0.5, np.nan), nan_ok=True)

@@ -49,6 +49,12 @@ def test_nothing_found_and_nothing_left() -> None:
     ]
 
 
+def test_a_name_with_a_line_break_stays_on_its_line() -> None:
+    """Names come from users."""
+    (head, *_) = report([make_alert(variables=("a\n/kernel\u2028x",))], []).splitlines()
+    assert head == "1. warning zero_gradient, since update 10: a /kernel x"
+
+
 def test_no_remedy_no_arrow() -> None:
     """A function that gave a sentence has no advice."""
     assert "->" not in report([make_alert(remedy="")], [])

@@ -61,10 +61,10 @@ _CLASSES: tuple[Callable[[], Detector], ...] = (
     # The more important first: it has the word where two speak of one variable.
     NonFinite,
     ExplodingGradient,
+    SignalLost,
     DeadRelu,
     SaturatedActivation,
     *ORDER,
-    SignalLost,
     LearningRateVanished,
     LossDiverging,
     LossOscillating,
