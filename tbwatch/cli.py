@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 
 from tbwatch import report
 from tbwatch._version import __version__
@@ -168,6 +169,8 @@ def _check(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[st
         name: replayed(run, chosen_detectors(arguments.detectors, arguments.set))
         for name, run in runs.items()
     }
+    for name, run in judged.items():
+        _tell(name, [note for note in run.notes if note not in runs[name].notes])
     return _alerts(judged, arguments)
 
 
@@ -218,6 +221,11 @@ def _read(log_dir: str, last_only: bool) -> dict[str, Run]:
         notes.extend(f"{path}: {note}" for note in run.notes)
     if failure is not None and not runs:
         raise failure
-    for note in notes:
-        print(f"tbwatch: note: {report.plain(note)}", file=sys.stderr)
+    _tell("", notes)
     return runs
+
+
+def _tell(run: str, notes: Sequence[str]) -> None:
+    for note in notes:
+        about = f"{run}: " if run else ""
+        print(f"tbwatch: note: {report.plain(about + note)}", file=sys.stderr)

@@ -52,6 +52,7 @@ class Panel:
         self._book = AlertBook()
         self._facts = Facts()
         self._last: Record | None = None
+        self._missing = {name for detector in self.detectors for name in _needs(detector)}
         self._rules.reset()
         for detector in self._others:
             detector.reset()
@@ -77,6 +78,7 @@ class Panel:
         if record.is_first or went_back:
             self.reset()  # a fresh optimizer, or weights of an earlier update: another run
         self._last = record
+        self._missing -= {name for name in self._missing if record.knows(name)}
         self._facts.update(record)
         findings: list[Finding] = []
         for detector in self._others:
@@ -101,8 +103,23 @@ class Panel:
         """One alert for each cause that holds now, the gravest first."""
         return [] if self._last is None else self._book.holding(self._last)
 
+    @property
+    def notes(self) -> list[str]:
+        """A sentence for each kind of data that is missing, and the rules silent for want of it."""
+        if self._last is None:
+            return []
+        return [
+            f"not judged, since no record holds {name}: "
+            + ", ".join(d.name for d in self.detectors if name in _needs(d))
+            for name in sorted(self._missing)
+        ]
+
     def _selected(self, findings: list[Finding], record: Record) -> list[Finding]:
         if self._selects is None:
             return findings
         names = set(record.layout.names)
         return [f for f in findings if f.variable not in names or self._selects(f.variable)]
+
+
+def _needs(detector: Detector) -> tuple[str, ...]:
+    return tuple(getattr(detector, "needs", ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +88,13 @@ class Record:
         if values is None:
             return np.full(len(self.layout.activations), np.nan, np.float32)
         return values
+
+    def knows(self, name: str) -> bool:
+        """Whether it has a number for a quantity, an activation quantity, or a field."""
+        held: Any = self.quantities.get(name, self.activations.get(name))
+        if held is None and name in UPDATE_VALUES:
+            held = getattr(self, name)
+        return held is not None and bool(np.isfinite(held).any())
 
     @property
     def loss_is_nonfinite(self) -> bool:

@@ -49,7 +49,8 @@ def replayed(run: Run, detectors: Sequence[Detector]) -> Run:
     for record in run.records:
         panel.update(record)
     holding = {name: alert for alert in panel.holding() for name in alert.variables}
-    return dataclasses.replace(run, alerts=panel.alerts, holding=holding)
+    notes = [*run.notes, *panel.notes]
+    return dataclasses.replace(run, alerts=panel.alerts, holding=holding, notes=notes)
 
 
 def parameters_of(rule: str) -> dict[str, object]:

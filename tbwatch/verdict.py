@@ -15,22 +15,28 @@ def ranked(holding: Sequence[Alert]) -> list[Alert]:
     return sorted(holding, key=lambda alert: (-SEVERITIES.index(alert.severity), alert.first_seen))
 
 
-def report(holding: Sequence[Alert], alerts: Sequence[Alert], width: int = 100) -> str:
+def report(
+    holding: Sequence[Alert],
+    alerts: Sequence[Alert],
+    width: int = 100,
+    notes: Sequence[str] = (),
+) -> str:
     """A numbered list of what still holds, with remedies.
 
     Args:
         holding: one alert for each cause that holds.
         alerts: all alerts of the run.
         width: columns to wrap at; 0 for lines of any length.
+        notes: what could not be judged.
 
     Example:
         >>> print(report([], []))
         No alerts: nothing that tbwatch looks for was found.
     """
     cleared = [alert for alert in alerts if alert.state == "cleared"]
-    if not holding and not cleared:
-        return "No alerts: nothing that tbwatch looks for was found."
     lines: list[str] = []
+    if not holding and not cleared:
+        lines.append("No alerts: nothing that tbwatch looks for was found.")
     for number, alert in enumerate(ranked(holding), 1):
         names = ", ".join(alert.variables[:4])
         more = len(alert.variables) - 4
@@ -40,11 +46,13 @@ def report(holding: Sequence[Alert], alerts: Sequence[Alert], width: int = 100) 
         lines += _wrapped(alert.message, _INDENT, _INDENT, width)
         if alert.remedy:
             lines += _wrapped(alert.remedy, _INDENT + "-> ", _INDENT + "   ", width)
-    if not holding:
+    if not holding and cleared:
         lines.append("Nothing is left of what was found.")
     if cleared:
         past = ", ".join(f"{a.diagnosis} (updates {a.first_seen}-{a.last_seen})" for a in cleared)
         lines += _wrapped(f"Cleared in the meantime: {past}.", "", _INDENT, width)
+    for note in notes:
+        lines += _wrapped(f"Note: {note}.", "", _INDENT, width)
     return "\n".join(lines)
 
 

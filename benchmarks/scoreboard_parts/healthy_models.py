@@ -228,12 +228,12 @@ def _frozen_base() -> keras.Model:
 
 @HEALTHY(
     "fine_tuning", "trained, then on with a frozen first layer on other digits",
-    data=digits(2000, start=3000), measure=accuracy, goal=0.5, epochs=5,
+    data=digits(2000, start=3000), measure=accuracy, goal=0.5, epochs=8,
 )  # fmt: skip
 def _fine_tuning() -> keras.Model:
     # Trained for a short while, so that there is something left to learn.
     model = digit_net(O.Adam(1e-3))
-    x, y = digits(600)()
-    model.fit(x, y, epochs=3, batch_size=32, verbose=0)
+    x, y = digits(1000)()
+    model.fit(x, y, epochs=1, batch_size=32, verbose=0)
     model.get_layer("h1").trainable = False
     return compiled(model, O.Adam(1e-3), SPARSE_CE)

@@ -68,6 +68,11 @@ class Judge(PartCallback):
         """One alert for each cause that holds now."""
         return self._panel.holding()
 
+    @property
+    def notes(self) -> list[str]:
+        """What could not be judged for want of data."""
+        return self._panel.notes
+
     def judge(self, record: Record) -> list[Alert]:
         """New alerts of this record."""
         return self._panel.update(record)

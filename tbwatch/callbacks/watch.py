@@ -138,7 +138,7 @@ class Watch(SharedCallback):
             >>> print(Watch("logs/run1").report())
             No alerts: nothing that tbwatch looks for was found.
         """
-        return report(self.holding, self.alerts, width)
+        return report(self.holding, self.alerts, width, self._judge.notes)
 
     @property
     def log_dir(self) -> str:

@@ -46,6 +46,7 @@ class DeadRelu(RunRule):
     """
 
     name = "dead_relu"
+    needs = ("activation_mean",)
     records_to_clear = 10
     _parameters = ("share", "patience", "warmup")
 

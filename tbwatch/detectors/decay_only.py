@@ -35,6 +35,7 @@ class DecayOnly(VariableRule):
     """
 
     name = "decay_only"
+    needs = ("decay_cosine",)
     severity = "critical"
     value = "decay_cosine"
     message = (

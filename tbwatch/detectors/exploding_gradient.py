@@ -38,6 +38,7 @@ class ExplodingGradient(RunRule):
     """
 
     name = "exploding_gradient"
+    needs = ("global_gradient_norm",)
     _parameters = ("factor", "patience", "warmup")
 
     def __init__(self, factor: float = 10.0, *, patience: int = 2, warmup: int = 5) -> None:

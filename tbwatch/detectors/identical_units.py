@@ -29,6 +29,7 @@ class IdenticalUnits(VariableRule):
     """
 
     name = "identical_units"
+    needs = ()
     severity = "critical"
     value = "weight_rms"
     message = (

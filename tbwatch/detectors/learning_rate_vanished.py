@@ -34,6 +34,7 @@ class LearningRateVanished(RunRule):
     """
 
     name = "learning_rate_vanished"
+    needs = ("learning_rate",)
     _parameters = ("share", "updates", "patience", "warmup")
 
     def __init__(

@@ -36,6 +36,7 @@ class LossDiverging(RunRule):
     """
 
     name = "loss_diverging"
+    needs = ("loss",)
     records_to_clear = LossTrend.recent_window
     _parameters = ("factor", "lost", "patience", "warmup")
 

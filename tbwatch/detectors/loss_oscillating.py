@@ -31,6 +31,7 @@ class LossOscillating(RunRule):
     """
 
     name = "loss_oscillating"
+    needs = ("loss",)
     records_to_clear = LossTrend.recent_window
     _parameters = ("amplitude", "updates", "patience", "warmup")
 

@@ -44,6 +44,7 @@ class LossStuck(RunRule):
     """
 
     name = "loss_stuck"
+    needs = ("loss",)
     records_to_clear = LossTrend.recent_window
     _parameters = ("updates", "epochs", "patience", "warmup")
 

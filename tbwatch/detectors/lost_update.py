@@ -33,6 +33,7 @@ class LostUpdate(VariableRule):
     """
 
     name = "lost_update"
+    needs = ("update_zero_fraction",)
     value = "update_zero_fraction"
     message = (
         "{update_zero_fraction:.0%} of its elements did not change although they have a gradient: "

@@ -28,6 +28,7 @@ class NotConnected(VariableRule):
     """
 
     name = "not_connected"
+    needs = ()
     severity = "critical"
     message = (
         "the training step hands the optimizer no gradient (None) for it: no path leads from it "

@@ -31,6 +31,7 @@ class RegularisationOnly(VariableRule):
     """
 
     name = "regularisation_only"
+    needs = ("gradient_weight_cosine",)
     value = "gradient_weight_cosine"
     message = (
         "its gradient points along the weights (cosine {gradient_weight_cosine:.3f}): an L2 "

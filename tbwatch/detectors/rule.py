@@ -36,6 +36,8 @@ class VariableRule:
     value: ClassVar[str] = "update_ratio"
     message: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
+    # Quantities without which nothing can be said.
+    needs: ClassVar[tuple[str, ...]] = ("update_ratio",)
     # Judges biases, scales and shifts too: for tests that are exact.
     exact: ClassVar[bool] = False
     # What it finds is no fault once the loss has nothing left to give.

@@ -29,6 +29,8 @@ class RunRule:
     """
 
     name: ClassVar[str] = ""
+    # Quantities or fields of a record without which nothing can be said.
+    needs: ClassVar[tuple[str, ...]] = ()
     # Clean records before an alert is cleared; None for as many as `patience`.
     records_to_clear: ClassVar[int | None] = None
     _parameters: ClassVar[tuple[str, ...]] = ("patience", "warmup")

@@ -36,6 +36,7 @@ class SaturatedActivation(RunRule):
     """
 
     name = "saturated_activation"
+    needs = ("activation_mean",)
     records_to_clear = 10
     _parameters = ("share", "patience", "warmup")
 

@@ -36,6 +36,7 @@ class SignalLost(RunRule):
     """
 
     name = "signal_lost"
+    needs = ("activation_mean",)
     records_to_clear = 10
     _parameters = ("ratio", "updates", "patience", "warmup")
 

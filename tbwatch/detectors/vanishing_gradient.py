@@ -43,6 +43,7 @@ class VanishingGradient(VariableRule):
     """
 
     name = "vanishing_gradient"
+    needs = ("gradient_norm",)
     value = "relative_gradient"
     message = (
         "relative to its weights, its gradient is {relative_gradient:.0e} of that of the layers "

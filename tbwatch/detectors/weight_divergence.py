@@ -31,6 +31,7 @@ class WeightDivergence(VariableRule):
     """
 
     name = "weight_divergence"
+    needs = ("weight_norm",)
     value = "growth"
     message = (
         "its weights have grown to {growth:.0f} times their initial size (rms {weight_rms:.1e}), "

@@ -47,6 +47,7 @@ class ZeroGradient(VariableRule):
     """
 
     name = "zero_gradient"
+    needs = ("gradient_norm",)
     severity = "critical"
     value = "gradient_zero_fraction"
     message = (
