@@ -40,23 +40,17 @@ class Activation:
         """Static size of the unit axis."""
         return int(self.tensor.shape[self.axis])
 
-    def cube(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Its elements as float32 `[examples, positions, units]`, and how many examples to take.
-
-        The examples are cut by whom this is handed to: each operation here costs time to trace.
-        """
+    def cube(self) -> tf.Tensor:
+        """Its elements as float32 `[examples, positions, units]`, of all examples."""
         x = tf.cast(self.tensor, tf.float32)
         rank = x.shape.rank
         if self.axis != rank - 1:
             x = tf.transpose(x, [*(a for a in range(rank) if a != self.axis), self.axis])
         size = x.shape[1:].num_elements()
         if size is not None:
-            most = tf.constant(max(MOST_ELEMENTS // max(size, 1), 1))
-            return tf.reshape(x, [-1, size // self.units, self.units]), most
+            return tf.reshape(x, [-1, size // self.units, self.units])
         shape = tf.shape(x)
-        positions = tf.reduce_prod(shape[1:-1])
-        most = tf.maximum(MOST_ELEMENTS // tf.maximum(positions * self.units, 1), 1)
-        return tf.reshape(x, [shape[0], positions, self.units]), most
+        return tf.reshape(x, [shape[0], tf.reduce_prod(shape[1:-1]), self.units])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +131,7 @@ def measured(activation: Activation) -> tf.Tensor:
     """
     kind = activation.function if activation.function in SATURATED else ""
     measure_kind = _traced(("measure", kind), lambda x: measure(x, SATURATED.get(kind)))
-    vector = measure_kind(*activation.cube())
+    vector = measure_kind(activation.cube())
     vector.set_shape([len(ACTIVATION_COLUMNS) + 2 * activation.units])
     return vector
 
@@ -148,7 +142,7 @@ def counted(activation: Activation) -> tf.Tensor:
     def count(x: tf.Tensor) -> tf.Tensor:
         return statistics.Flat().bucket_counts(statistics.flat(x, tf.float32))[0]
 
-    return _traced(("count",), count)(*activation.cube())
+    return _traced(("count",), count)(activation.cube())
 
 
 def measure(x: tf.Tensor, bounds: tuple[float, float] | None = None) -> tf.Tensor:
@@ -209,6 +203,12 @@ def _moments(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return mean, variance
 
 
+def _first_examples(x: tf.Tensor) -> tf.Tensor:
+    """As many whole examples of a cube as `MOST_ELEMENTS` allow, at least one."""
+    shape = tf.shape(x)
+    return x[: tf.maximum(MOST_ELEMENTS // tf.maximum(shape[1] * shape[2], 1), 1)]
+
+
 def _unknown(units: int) -> tf.Tensor:
     return tf.fill([len(ACTIVATION_COLUMNS) + 2 * units], float("nan"))
 
@@ -224,12 +224,13 @@ _TRACED: dict[tuple[str, ...], Callable[..., tf.Tensor]] = {}
 def _traced(key: tuple[str, ...], function: Callable[[tf.Tensor], Any]) -> Callable[..., tf.Tensor]:
     """A statistic of the first examples of a cube as a `tf.function`: traced once, for any shape.
 
-    It is not inlined either: with a hundred activations that doubles the time to the first step.
+    It is not inlined, and gets no constants: TensorFlow would optimize a copy for each activation,
+    and with a hundred of them the first step would take much longer.
     """
     if key not in _TRACED:
-        signature = [tf.TensorSpec([None, None, None], tf.float32), tf.TensorSpec([], tf.int32)]
+        signature = [tf.TensorSpec([None, None, None], tf.float32)]
         _TRACED[key] = tf.function(
-            lambda x, most: function(x[:most]),
+            lambda x: function(_first_examples(x)),
             input_signature=signature,
             autograph=False,
             experimental_attributes={"_noinline": True},

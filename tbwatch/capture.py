@@ -24,6 +24,7 @@ from tbwatch.layout import Layout, WatchedVariable, unique_names
 from tbwatch.models import (
     PatternError,
     frozen_names,
+    has_own_step,
     is_constant,
     is_watchable,
     key_of,
@@ -141,6 +142,8 @@ class Capture:
         Keras goes on with the old trace until `compile`. Watching needs a new one, which follows
         the flags: the one case in which watching changes what is trained.
         """
+        if has_own_step(self._model):
+            return  # which variables its optimizer trains is its own affair
         traced = {key_of(v) for v in self._optimizer._trainable_variables}
         now = {key_of(v): v for v in self._model.trainable_variables}
         if self._optimizer.built and traced != set(now):

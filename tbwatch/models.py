@@ -74,6 +74,11 @@ def setup_of(model: keras.Model, optimizer: Any, output_units: Sequence[int]) ->
     )
 
 
+def has_own_step(model: keras.Model) -> bool:
+    """Whether the model's class has a `train_step` of its own."""
+    return type(model).train_step is not keras.Model.train_step
+
+
 def _further_optimizers(model: keras.Model) -> set[int]:
     """Optimizers that a model keeps besides the one that it was compiled with."""
     every = {id(v) for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)}

@@ -106,6 +106,20 @@ def write_documented_runs(logs: Path) -> None:
     write_run(logs / "run10", dead)
 
 
+def write_documented_flight(run: Path) -> None:
+    """A run whose flight recorder kept three updates: number, loss, gradient and weight norms."""
+    names = ["conv1/kernel", "fc1/kernel"]
+    table = [
+        [-2, 1.059, 1.348, 2.01, 1, 1],
+        [-1, 0.9312, 1.202, 1.71, 1, 1],
+        [0, np.nan, np.nan, np.nan, 1, 1],
+    ]
+    kept = ef.value(
+        "tbwatch/flight", np.array(table, np.float32), ef.metadata("flight", variables=names)
+    )
+    ef.write(run, [*ef.simple_events([31], *names), ef.event(31, [kept])])
+
+
 def squeezed(line: str) -> str:
     """A line with single blanks."""
     return " ".join(line.split())
@@ -652,11 +666,15 @@ def test_help_names_every_command_and_status(capsys: pytest.CaptureFixture[str])
 
 def test_the_documentation_shows_true_output(tbwatch: Printed, tmp_path: Path) -> None:
     """The transcripts are what the program prints."""
-    write_documented_runs(tmp_path / "logs")
     transcripts = re.findall(r"```text\n\$ tbwatch (.+)\n((?:.*\n)*?)```", DOCS.read_text())
-    assert [command.split()[0] for command, _ in transcripts] == ["alerts", "check", "summary"]
+    commands = [command.split()[0] for command, _ in transcripts]
+    assert commands == ["alerts", "check", "flight", "summary"]
     for command, shown in transcripts:
-        arguments = [tmp_path / a if a.startswith("logs") else a for a in command.split()]
+        logs = tmp_path / command.split()[0] / "logs"
+        write_documented_runs(logs)
+        if command.startswith("flight"):
+            write_documented_flight(logs / "run2")
+        arguments = [logs.parent / a if a.startswith("logs") else a for a in command.split()]
         assert tbwatch(*arguments)[1] == shown.splitlines()
 
 

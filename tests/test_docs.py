@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import configparser
-import dataclasses
 import json
 import os
 import re
@@ -18,12 +17,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tbwatch
 from tbwatch import cli
-from tbwatch.detectors import DETECTORS, DeadUpdate
-from tbwatch.detectors._advice import ADVICE
-from tbwatch.detectors.dead_update import DIAGNOSES
+from tbwatch.alerts import STATES
+from tbwatch.detectors import DETECTORS, ORDER, VariableRule
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
-from tbwatch.testing import make_record, run
+from tbwatch.testing import run
 from tests import event_files
+from tests.alert_cases import make_alert
+from tests.detectors.test_contract import SICK
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -172,18 +172,53 @@ def test_quantities_are_documented() -> None:
     assert [row for row in rows if row in ACTIVATION_NAMES] == list(ACTIVATION_NAMES)
 
 
-@pytest.mark.parametrize("diagnosis", ["nonfinite", *DIAGNOSES])
-def test_diagnoses_are_documented(diagnosis: str) -> None:
-    """The link of an alert leads to a section that names diagnosis and severity."""
-    still = {"update_ratio": 1e-9, "window_change": 1e-9}
-    alert = run(DeadUpdate(), [make_record(step, **still) for step in range(1, 40)])[0]
-    name, _, anchor = dataclasses.replace(alert, diagnosis=diagnosis).link.partition("#")
+# Each diagnosis with the rule that gives it.
+DIAGNOSES = {**{name: name for name in DETECTORS}, "learning_rate_too_low": "loss_stuck"}
+
+
+def section_of(diagnosis: str) -> str:
+    """What the link of an alert leads to: the text below that heading."""
+    name, _, anchor = make_alert(diagnosis=diagnosis).link.partition("#")
     text = (ROOT / name).read_text(encoding="utf-8")
     assert anchor in anchors(text)
     heading = anchor.replace("-", " ").capitalize()
-    section = text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    severity = "critical" if diagnosis == "nonfinite" else ADVICE[diagnosis].severity
-    assert section.startswith(f"\n`{diagnosis}`, **{severity}**.")
+    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+@pytest.mark.parametrize("diagnosis", DIAGNOSES)
+def test_diagnoses_are_documented(diagnosis: str) -> None:
+    """Each has a section that names it, its severity, its parameters, and all one wants to know."""
+    rule, section = DIAGNOSES[diagnosis], section_of(diagnosis)
+    detector = DETECTORS[rule]()
+    first = section.strip().splitlines()[0]
+    assert first.startswith(f"`{diagnosis}`, **")
+    severities = set(re.findall(r"\*\*(info|warning|critical)\*\*", first))
+    if isinstance(detector, VariableRule):
+        assert severities == {detector.severity}
+    else:
+        assert {alert.severity for alert in run(DETECTORS[rule](), SICK[rule])} <= severities
+    points = re.findall(r"^- \*\*([\w ]+)(?:\*\*|:\*\*)", section, re.MULTILINE)
+    assert {"Test", "Not to be confused with", "Example", "Remedy", "Silence"} <= set(points)
+    assert f"**Parameters:** `{detector!r}`" in section
+    example = " ".join(section.partition("- **Example:** ")[2].partition("\n- **")[0].split())
+    severity = f"({'|'.join(sorted(severities)).upper()})"
+    at_the_top = diagnosis == "weights_too_large"
+    assert at_the_top or re.match(rf"`{severity} {diagnosis} \(raised\) at update \d+: ", example)
+
+
+def test_the_order_of_diagnosis_is_documented() -> None:
+    """The rows of its table are the rules in their order, and each other rule stands below."""
+    text = DOCS["alerts.md"].partition("\n## The order of diagnosis\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \[`(\w+)`\]", text, re.MULTILINE)
+    assert rows[: len(ORDER)] == [rule.name for rule in ORDER]
+    linked = re.findall(r"\[`(\w+)`\]\(#[\w-]+\)", text)
+    assert sorted(linked) == sorted(DETECTORS)
+
+
+def test_states_are_documented() -> None:
+    """Each has a row of its own."""
+    table = DOCS["alerts.md"].partition("\n| state | when |\n")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(STATES)
 
 
 def test_detectors_are_documented() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from tbwatch import sinks, summaries
 from tbwatch.alerts import Alert
 from tbwatch.callbacks._base import LogDir, PartCallback, dense_schedule
-from tbwatch.detectors import DETECTORS, ORDER, Chosen, DeadUpdate, Detector
+from tbwatch.detectors import DIAGNOSES, ORDER, Chosen, DeadUpdate, Detector
 from tbwatch.detectors.order import MOVING
 from tbwatch.judging import Panel
 from tbwatch.layout import Layout
@@ -39,7 +39,7 @@ class Judge(PartCallback):
         super().__init__(log_dir, dense_schedule(update_freq), selection)
         sinks.check_on_alert(on_alert)
         self._panel = Panel(detectors, selects=selection, on_error=self._report)
-        known = {*DETECTORS, *(getattr(d, "name", "") for d in self._panel.detectors)}
+        known = {*DIAGNOSES, *(getattr(d, "name", "") for d in self._panel.detectors)}
         self.stop_on = sinks.check_stop_on(stop_on, known - {""})
         self.on_alert = on_alert
         self._reported: set[str] = set()

@@ -20,7 +20,7 @@ from tbwatch.detectors.learning_rate_vanished import LearningRateVanished
 from tbwatch.detectors.loss_diverging import LossDiverging
 from tbwatch.detectors.loss_oscillating import LossOscillating
 from tbwatch.detectors.loss_scale import LossScale
-from tbwatch.detectors.loss_stuck import LossStuck
+from tbwatch.detectors.loss_stuck import TOO_LOW, LossStuck
 from tbwatch.detectors.nonfinite import NonFinite
 from tbwatch.detectors.order import ORDER
 from tbwatch.detectors.rule import VariableRule
@@ -30,6 +30,7 @@ from tbwatch.record import Record
 
 __all__ = [
     "DETECTORS",
+    "DIAGNOSES",
     "ORDER",
     "Chosen",
     "DeadUpdate",
@@ -75,6 +76,9 @@ _CLASSES: tuple[Callable[[], Detector], ...] = (
 DETECTORS: dict[str, Callable[[], Detector]] = {
     getattr(make, "name", ""): make for make in _CLASSES
 }
+
+# What alerts can say: most detectors give one diagnosis, called like the detector.
+DIAGNOSES: tuple[str, ...] = (*DETECTORS, TOO_LOW)
 
 
 def make_detectors(chosen: Sequence[Chosen] | Chosen | None) -> list[Detector]:

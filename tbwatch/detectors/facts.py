@@ -190,6 +190,13 @@ class Facts:
         below = chance is None or self.loss.now < (1 - LEARNS / 2) * chance
         return below and self.loss.has_fallen_by(LEARNS)
 
+    def is_worse(self, record: Record) -> bool:
+        """Whether the loss is above its start, or above guessing, by 2 % and beyond noise."""
+        chance = record.layout.setup.chance_loss
+        bar = self.loss.start if chance is None else min(self.loss.start, chance)
+        at_least = self.loss.recent - 2.0 * self.loss.recent_error
+        return at_least > bar + AT_CHANCE * abs(bar)
+
     def stalled_for(self, record: Record) -> int:
         """Updates for which the loss has stood still."""
         return record.step - self._fell_at

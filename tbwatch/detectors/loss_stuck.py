@@ -19,6 +19,9 @@ LEAST_UPDATES_OF_A_FIT = 50
 # Far below the usual 1e-3, and the loss stands still: the rate is the first suspect.
 SLOW_UPDATE_RATIO = 1e-4
 
+# The other thing that it may say.
+TOO_LOW = "learning_rate_too_low"
+
 
 class LossStuck(RunRule):
     """Fires when the loss is where it began, after a long time or at the end of the fit.
@@ -78,7 +81,7 @@ class LossStuck(RunRule):
             return
         if not self._said:  # near the limit the diagnosis must not flicker
             slow = self._median_ratio < SLOW_UPDATE_RATIO
-            self._said = "learning_rate_too_low" if slow else self.name
+            self._said = TOO_LOW if slow else self.name
         too_slow = self._said != self.name
         message = f"it was {loss.start:.4g} and is {loss.recent:.4g} after {facts.updates} updates"
         if facts.at_chance:

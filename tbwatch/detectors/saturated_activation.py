@@ -17,8 +17,9 @@ class SaturatedActivation(RunRule):
     """Fires when most outputs of a hidden sigmoid or tanh layer are at their limits.
 
     An output counts as saturated where the derivative is below 1 % of its maximum: a sigmoid below
-    0.0025 or above 0.9975, a tanh beyond 0.995. The output layer is not judged: there a saturated
-    sigmoid is a sure answer. Nor is a run with less than 5 % of its loss left.
+    0.0025 or above 0.9975, a tanh beyond 0.995. In the output layer a saturated sigmoid is a sure
+    answer, so it is judged only where the loss is no cross-entropy and has not fallen by half. A
+    run with less than 5 % of its loss left is not judged.
 
     Args:
         share: of saturated outputs in a batch. 0.7: healthy nets stay below 0.2, also gates and
@@ -51,7 +52,7 @@ class SaturatedActivation(RunRule):
         shares = record.activation("saturated_fraction")
         for row in np.flatnonzero(shares >= self.share):
             activation, share = record.layout.activations[row], float(shares[row])
-            if activation.is_output or activation.before:
+            if activation.before or (activation.is_output and not _misfits(record, facts)):
                 continue
             yield Finding(
                 rule=self.name,
@@ -71,3 +72,9 @@ class SaturatedActivation(RunRule):
                     "activation_mean": float(record.activation("activation_mean")[row]),
                 },
             )
+
+
+def _misfits(record: Record, facts: Facts) -> bool:
+    """Whether the targets seem to lie beyond what the output can reach."""
+    loss = record.layout.setup.loss
+    return bool(loss) and "crossentropy" not in loss and not facts.loss.has_fallen_by(0.5)

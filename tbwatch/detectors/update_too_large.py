@@ -15,8 +15,9 @@ class UpdateTooLarge(VariableRule):
 
     Args:
         threshold: update ratio. 0.1: 100 times the usual, and ten such steps make other weights.
-            Small initial weights grow like that at first; only if the loss has not fallen by 1 %
-            it is a finding. Variables that start at zero are not judged, they have no size yet.
+            Small initial weights grow like that at first; only if the loss is above its start, or
+            above that of guessing, it is a finding: such steps do harm. Variables that start at
+            zero are not judged, they have no size yet.
         patience: as in `VariableRule`.
         warmup: as in `VariableRule`.
 
@@ -31,7 +32,7 @@ class UpdateTooLarge(VariableRule):
     name = "update_too_large"
     message = (
         "one update changes it by {update_ratio:.0%} of its size (a usual value is 0.1 %) at a "
-        "learning rate of {learning_rate:.1e}, and the loss does not fall."
+        "learning rate of {learning_rate:.1e}, and the loss is worse than before."
     )
     remedy = "Lower the learning rate about tenfold, or warm it up."
     soft = True
@@ -42,8 +43,8 @@ class UpdateTooLarge(VariableRule):
         self.threshold = check_number("threshold", threshold, 0.0)
 
     def holds(self, record: Record, facts: Facts) -> np.ndarray:
-        """Variables of some size that change fast while the loss stays up."""
-        if facts.loss.improves:
+        """Variables of some size that change fast while the loss is up."""
+        if not facts.is_worse(record):
             return np.zeros(len(record.layout), bool)
         fast = record.quantity("update_ratio") > self.threshold
         return fast & predicates.has_direction(record.layout) & (record.layout.initial_rms != 0)

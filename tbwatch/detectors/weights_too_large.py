@@ -12,13 +12,17 @@ from tbwatch.record import Record
 # With one initializer for the whole net, layers of small fan-in show it less.
 ALSO_LARGE = 2.0
 USUAL_UPDATE_RATIO = 1e-3
+# Gain of the whole net by its initial weights, and growth from the first activation to the largest.
+EXPLODING = 1e3
+AMPLIFIED = 100.0
 
 
 class WeightsTooLarge(VariableRule):
     """Fires when initial weights are many times He's and updates are small beside them.
 
     Adam's step is about the learning rate whatever the gradient: beside weights of scale 1 it
-    shows nowhere, and the filters seem frozen.
+    shows nowhere, and the filters seem frozen. Or the layers together amplify the signal more than
+    a thousandfold, and the activations show it.
 
     Args:
         scale: rms at init / sqrt(2 / fan-in). 10 is outside of every initializer in use; once one
@@ -37,9 +41,8 @@ class WeightsTooLarge(VariableRule):
     name = "weights_too_large"
     value = "weight_scale"
     message = (
-        "its initial weights are {weight_scale:.0f} times larger than a He initialiser's, so one "
-        "update changes it by only {update_ratio:.1e} of its size: it seems frozen, and what it "
-        "hands on is far too large unless it is normalised."
+        "its initial weights are {weight_scale:.0f} times larger than a He initialiser's: one "
+        "update changes it by only {update_ratio:.1e} of its size, and it hands on too much."
     )
     remedy = (
         "Use the default (Glorot) or a He initializer for {layer}; a higher learning rate does "
@@ -52,14 +55,28 @@ class WeightsTooLarge(VariableRule):
         self.scale = check_number("scale", scale, ALSO_LARGE)
 
     def holds(self, record: Record, facts: Facts) -> np.ndarray:
-        """Kernels of a net with oversized weights that move less than usual."""
+        """Kernels of a net with oversized weights that move less than usual, or that amplify."""
         scale = predicates.weight_scale(record.layout)
         large = scale > self.scale
         if large.any():
             large = scale > ALSO_LARGE
-        return large & predicates.moves_less(USUAL_UPDATE_RATIO, record, facts)
+        large &= predicates.moves_less(USUAL_UPDATE_RATIO, record, facts)
+        return large | ((scale > ALSO_LARGE) & _amplifies(scale, record))
 
     @property
     def limit(self) -> float:
         """The scale at which a whole net comes under suspicion."""
         return self.scale
+
+
+def _amplifies(scale: np.ndarray, record: Record) -> bool:
+    """Whether the initial weights together, and the activations too, say that the signal explodes.
+
+    A He-initialised layer hands on what it gets at the same size, so the product of the scales is
+    the gain of the net, unless it normalises; what happens shows in the activations.
+    """
+    gain = float(np.nanprod(scale)) if np.isfinite(scale).any() else 0.0
+    hidden = [not a.is_output and not a.before for a in record.layout.activations]
+    spread = record.activation("activation_std")[hidden]
+    known = spread[np.isfinite(spread) & (spread > 0)]
+    return gain > EXPLODING and known.size > 1 and bool(known.max() > AMPLIFIED * known[0])

@@ -38,7 +38,7 @@ SICK = {
         changes={30: {"gradient_norm": 5.0, "loss": 9.0}, 40: {"gradient_norm": 0.1, "loss": 1.0}}
     ),
     "dead_relu": series(layout=ACTIVE, changes={30: {"dead_units": 0.7}}),
-    "saturated_activation": series(layout=ACTIVE, changes={30: {"saturated_fraction": 0.9}}),
+    "saturated_activation": series(layout=ACTIVE, changes={30: {"saturated_fraction": [0, 0.9]}}),
     "not_connected": series(layout=make_layout("aux/kernel", connected=False)),
     "identical_units": series(layout=make_layout("a/kernel", "b/kernel", constant=True)),
     "decay_only": series(layout=TWO, changes={30: DECAY}),

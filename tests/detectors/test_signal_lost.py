@@ -29,7 +29,7 @@ def test_it_is_raised_when_the_loss_has_stood_still():
     ]
     (alert,) = run(SignalLost(), records)
     assert alert.value == pytest.approx(1e-3 / math.hypot(0.5, 0.01))
-    assert alert.threshold == 0.01
+    assert alert.threshold == SignalLost().ratio
     assert "2e-03 of its size" in alert.message
     assert changes(SignalLost(updates=70), records) == [(74, "raised")]
     assert changes(SignalLost(ratio=1e-3), records) == []
@@ -44,7 +44,7 @@ def test_it_is_cleared_late():
 @pytest.mark.parametrize(
     ("fields", "values"),
     [
-        ({}, {"unit_std": 0.01}),  # a fiftieth of the size is a signal
+        ({}, {"unit_std": 1.05 * SignalLost().ratio * math.hypot(0.5, 0.01)}),
         ({}, {"unit_std": 0.0}),  # a batch of one example, or a dead layer
         ({}, {"unit_std": math.nan}),
         ({}, {"activation_mean": math.nan}),
