@@ -117,7 +117,8 @@ def write_documented_flight(run: Path) -> None:
     kept = ef.value(
         "tbwatch/flight", np.array(table, np.float32), ef.metadata("flight", variables=names)
     )
-    ef.write(run, [*ef.simple_events([31], *names), ef.event(31, [kept])])
+    alerts = ef.alerts_value([ef.alert_json(step=31, diagnosis="nonfinite", variables=["loss"])])
+    ef.write(run, [*ef.simple_events([31], *names), ef.event(31, [alerts, kept])])
 
 
 def squeezed(line: str) -> str:

@@ -47,8 +47,8 @@ def _eventful() -> list[Record]:
             values["gradient_weight_cosine"] = 0.999
         elif 200 <= step < 203:
             values |= {"loss": np.nan, "gradient_nonfinite": 3}
-        elif 250 <= step < 270:
-            values["update_ratio"] = 0.5
+        elif 240 <= step < 270:
+            values |= {"loss": 3.0, "update_ratio": 0.5}
         if step % 7 == 0:
             values |= {"quantities": {}, "activations": {}}
         records.append(make_record(step, LAYOUT, **values))

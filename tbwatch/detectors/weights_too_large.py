@@ -42,7 +42,7 @@ class WeightsTooLarge(VariableRule):
     value = "weight_scale"
     message = (
         "its initial weights are {weight_scale:.0f} times larger than a He initialiser's: one "
-        "update changes it by only {update_ratio:.1e} of its size, and it hands on too much."
+        "update changes it by only {update_ratio:.1e} of its size, and its outputs are too large."
     )
     remedy = (
         "Use the default (Glorot) or a He initializer for {layer}; a higher learning rate does "

@@ -6,9 +6,9 @@ import pytest
 
 from tbwatch.detectors.dead_relu import DeadRelu
 from tbwatch.detectors.saturated_activation import SaturatedActivation
-from tbwatch.layout import WatchedActivation
+from tbwatch.layout import Setup, WatchedActivation
 from tbwatch.testing import make_layout, make_record, run
-from tests.detectors.series import changes, events, series
+from tests.detectors.series import changes, events, of_losses, series
 
 
 def _layout(function, **fields):
@@ -157,6 +157,24 @@ def test_saturated_activation():
 def test_look_alikes_of_saturation(layout, values):
     """A sure answer at the output, pre-activations, a part of the outputs, what is not known."""
     assert events(SaturatedActivation(), series(layout=layout, **values)) == []
+
+
+@pytest.mark.parametrize(
+    ("loss", "left", "fires"),
+    [
+        ("mean_squared_error", 1.0, True),
+        ("mean_squared_error", 0.4, False),
+        ("binary_crossentropy", 1.0, False),
+        ("", 1.0, False),
+    ],
+)
+def test_an_output_that_cannot_reach_its_targets(loss, left, fires):
+    """At its limits, while a loss that is no cross-entropy does not fall."""
+    out = WatchedActivation("a", "a", "tanh", units=10, is_output=True)
+    layout = make_layout("a/kernel", activations=[out], setup=Setup(loss=loss))
+    records = of_losses([1.0] * 10 + [left] * 50, layout, saturated_fraction=0.8)
+    told = [step for step, state in changes(SaturatedActivation(), records) if state == "raised"]
+    assert bool(told) == fires
 
 
 @pytest.mark.parametrize(("left", "fires"), [(0.04, False), (0.1, True)])

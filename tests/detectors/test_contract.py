@@ -55,7 +55,7 @@ SICK = {
     "dead_update": series(layout=TWO, changes={30: STILL}),
     "weights_too_large": series(layout=Layout((LARGE,)), update_ratio=1e-4, window_change=1e-4),
     "update_too_small": series(changes={30: {"update_ratio": 5e-7, "window_change": 5e-7}}),
-    "update_too_large": series(changes={30: {"update_ratio": 0.5}}),
+    "update_too_large": series(loss=1.0, changes={11: {"loss": 2.0}, 30: {"update_ratio": 0.5}}),
     "signal_lost": series(150, layout=ACTIVE, unit_std=1e-3),
     "learning_rate_vanished": series(100, changes={10: {"learning_rate": 1e-9}}),
     "loss_diverging": of_losses([1.0] * 30 + [5.0] * 40),

@@ -9,7 +9,7 @@ from tbwatch.detectors.decay_only import DecayOnly
 from tbwatch.detectors.identical_units import IdenticalUnits
 from tbwatch.detectors.regularisation_only import RegularisationOnly
 from tbwatch.detectors.zero_gradient import ZeroGradient
-from tbwatch.layout import Layout, WatchedVariable
+from tbwatch.layout import Layout, WatchedActivation, WatchedVariable
 from tbwatch.testing import HEALTHY, make_layout, make_record
 from tests.detectors.series import KERNEL, ZERO, changes, events, series
 
@@ -208,6 +208,19 @@ def test_identical_units_come_before_the_zero_that_they_cause():
     assert events(RULES, series(layout=_kernels(True, True, True), **zero)) == [
         (21, "raised", "identical_units", "critical", ("a/kernel", "b/kernel", *affected))
     ]
+
+
+@pytest.mark.parametrize(("spread", "fires"), [(0.1, True), (0.2, False), (math.nan, False)])
+def test_the_activations_must_agree(spread, fires):
+    """What units differ by is the spread of all outputs beyond that within each unit, here 0.1.
+
+    Where it is known, a random kernel further behind does not matter; unknown, it does.
+    """
+    relu = WatchedActivation("a", "a", "relu", units=8)
+    layout = Layout(_kernels(True, True, False).variables, activations=(relu,))
+    records = series(layout=layout, activation_std=spread, unit_std=0.1)
+    want = [(21, "raised", "identical_units", "critical", ("a/kernel",))] if fires else []
+    assert events(IdenticalUnits(), records) == want
 
 
 def test_one_unit_is_not_identical_to_another():

@@ -8,8 +8,8 @@ from tbwatch.detectors import ORDER
 from tbwatch.detectors.update_too_large import UpdateTooLarge
 from tbwatch.detectors.weight_divergence import WeightDivergence
 from tbwatch.detectors.weights_too_large import WeightsTooLarge
-from tbwatch.layout import Layout, WatchedVariable
-from tbwatch.testing import make_layout, run
+from tbwatch.layout import Layout, Setup, WatchedActivation, WatchedVariable
+from tbwatch.testing import make_layout, make_record, run
 from tests.detectors.series import KERNEL, changes, events, of_losses, series
 
 RULES = [rule() for rule in ORDER]
@@ -59,6 +59,27 @@ def test_the_scale(scale, fires):
     layout = Layout((WatchedVariable("fc/kernel", (3136, 8), initial_rms=scale * HE),))
     assert bool(events(WeightsTooLarge(), series(layout=layout, **SLOW))) == fires
     assert bool(events(WeightsTooLarge(scale=9.8), series(layout=layout, **SLOW)))
+
+
+@pytest.mark.parametrize(
+    ("scale", "spread", "fires"),
+    [
+        (6.0, [1, 6, 36, 216], True),
+        (6.0, [1, 1, 1, 1], False),  # a normalisation takes it back
+        (6.0, [1, 1, 1, 99], False),
+        (6.0, math.nan, False),
+        (5.0, [1, 6, 36, 216], False),  # 5 ** 4 is 625
+    ],
+)
+def test_layers_that_amplify_together(scale, spread, fires):
+    """None is ten times too large, all four amplify by more than 1000, and activations show it."""
+    layout = Layout(
+        tuple(WatchedVariable(f"{n}/kernel", (3136, 8), initial_rms=scale * HE) for n in "abcd"),
+        activations=tuple(WatchedActivation(n, n, "relu", units=8) for n in "abcd"),
+    )
+    named = tuple(f"{n}/kernel" for n in "abcd")
+    want = [(21, "raised", "weights_too_large", "warning", named)] if fires else []
+    assert events(WeightsTooLarge(), series(layout=layout, activation_std=spread)) == want
 
 
 def test_only_kernels_have_a_fan_in():
@@ -114,16 +135,37 @@ def test_growth_is_no_fault_while_the_loss_falls():
 RUSHED = (21, "raised", "update_too_large", "warning", KERNEL)
 
 
+# Above its start beyond noise, and long before the warm-up is over.
+WORSE = [1.0] * 10 + [2.0] * 60
+
+
 @pytest.mark.parametrize(("ratio", "fires"), [(0.09, False), (0.11, True)])
 def test_update_too_large(ratio, fires):
-    """More than a tenth of itself in one update, while the loss stays up."""
-    assert events(RULES, series(update_ratio=ratio)) == ([RUSHED] if fires else [])
-    assert events(UpdateTooLarge(threshold=0.5), series(update_ratio=ratio)) == []
+    """More than a tenth of itself in one update, while the loss is above its start."""
+    records = of_losses(WORSE, update_ratio=ratio)
+    assert events(RULES, records) == ([RUSHED] if fires else [])
+    assert events(UpdateTooLarge(threshold=0.5), records) == []
 
 
-def test_large_steps_that_lead_somewhere():
-    """The first steps of training are long; a falling loss says that they are right."""
-    assert events(RULES, of_losses([0.99**s for s in range(200)], update_ratio=0.3)) == []
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [0.99**s for s in range(200)],  # the first steps of training are long, and right
+        [1.0] * 200,
+        [1.0] * 10 + [1.01] * 190,
+        [0.5, 1.6] * 100,  # above its start by less than two errors
+    ],
+)
+def test_large_steps_that_do_no_harm(losses):
+    """The loss falls, or stays where it was, as far as noise lets one tell."""
+    assert events(UpdateTooLarge(), of_losses(losses, update_ratio=0.3)) == []
+
+
+def test_worse_than_guessing():
+    """A level loss of 2.5 is above ln 10 = 2.303: such steps are too large for the first ones too."""
+    ten = make_layout(setup=Setup(chance_loss=math.log(10)))
+    assert events(RULES, of_losses([2.5] * 60, ten, update_ratio=0.5)) == [RUSHED]
+    assert events(RULES, of_losses([2.31] * 60, ten, update_ratio=0.5)) == []
 
 
 @pytest.mark.parametrize(
@@ -138,10 +180,14 @@ def test_large_steps_that_lead_somewhere():
 )
 def test_who_is_judged_by_the_size_of_an_update(layout, fires):
     """Not what starts at zero, nor a handful of elements, nor what only shifts or scales."""
-    assert bool(events(UpdateTooLarge(), series(layout=layout, update_ratio=0.5))) == fires
+    assert bool(events(UpdateTooLarge(), of_losses(WORSE, layout, update_ratio=0.5))) == fires
 
 
 def test_update_too_large_is_cleared_late():
     """Values hover about such a limit: ten clean records, not three."""
-    records = series(80, update_ratio=0.5, changes={40: {"update_ratio": 0.01}})
+    ratios = [0.5] * 39 + [0.01] * 41
+    records = [
+        make_record(s, loss=loss, update_ratio=ratio)
+        for s, (loss, ratio) in enumerate(zip(WORSE, ratios, strict=False), 1)
+    ]
     assert changes(UpdateTooLarge(), records) == [(21, "raised"), (49, "cleared")]
