@@ -23,17 +23,17 @@ A = ("a/activation",)
 
 
 def test_dead_relu_is_raised_and_cleared():
-    """Six of ten units dead from update 140 to 159: three records to raise, ten to clear."""
-    changed = {140: {"dead_units": [0.6, 0]}, 160: {"dead_units": 0.0}}
+    """Seven of ten units dead from update 140 to 159: three records to raise, ten to clear."""
+    changed = {140: {"dead_units": [0.7, 0]}, 160: {"dead_units": 0.0}}
     records = series(180, layout=RELU, changes=changed)
     assert events(DeadRelu(), records) == [
         (142, "raised", "dead_relu", "warning", A),
         (169, "cleared", "dead_relu", "warning", A),
     ]
     raised = run(DeadRelu(), records)[0]
-    assert "6 of its 10 ReLU units" in raised.message
-    assert raised.value == pytest.approx(0.6)
-    assert raised.threshold == 0.5
+    assert "7 of its 10 ReLU units" in raised.message
+    assert raised.value == pytest.approx(0.7)
+    assert raised.threshold == DeadRelu().share
     assert raised.evidence["units"] == 10
 
 
@@ -41,7 +41,7 @@ def test_dead_relu_is_raised_and_cleared():
     ("share", "left", "severity"),
     [
         (0.4, 1.0, None),
-        (0.5, 1.0, "warning"),
+        (0.7, 1.0, "warning"),
         (0.9, 1.0, "warning"),
         (0.96, 1.0, "critical"),
         (1.0, 1.0, "critical"),
@@ -66,7 +66,7 @@ def test_severity_of_dead_units(share, left, severity):
 
 def test_in_the_first_hundred_updates_it_is_news_not_a_fault():
     """Half a layer may be dead on the way down; if it stays so, that is worse."""
-    records = series(120, layout=RELU, changes={30: {"dead_units": [0.6, 0]}})
+    records = series(120, layout=RELU, changes={30: {"dead_units": [0.7, 0]}})
     assert [event[:4] for event in events(DeadRelu(), records)] == [
         (32, "raised", "dead_relu", "info"),
         (100, "worsened", "dead_relu", "warning"),
@@ -84,8 +84,8 @@ def test_a_layer_that_is_silent_as_a_whole():
 
 
 def test_worse_is_told():
-    """From six units to all of them: a second alert, with the first one's time."""
-    changed = {130: {"dead_units": [0.6, 0]}, 150: {"dead_units": [1.0, 0]}}
+    """From seven units to all of them: a second alert, with the first one's time."""
+    changed = {130: {"dead_units": [0.7, 0]}, 150: {"dead_units": [1.0, 0]}}
     alerts = run(DeadRelu(), series(180, layout=RELU, changes=changed))
     assert [(a.step, a.state, a.severity) for a in alerts] == [
         (132, "raised", "warning"),
@@ -112,12 +112,12 @@ def test_neither_before_the_function_nor_by_zeros():
 def test_relu6_is_one_too():
     """The same slope of 0 below 0."""
     layout = _layout("relu6")
-    assert changes(DeadRelu(), series(layout=layout, dead_units=[0.6, 0])) == [(21, "raised")]
+    assert changes(DeadRelu(), series(layout=layout, dead_units=[0.7, 0])) == [(21, "raised")]
 
 
 def test_the_share_is_a_parameter():
-    """Six of ten are too many at 0.5, not at 0.8."""
-    records = series(layout=RELU, dead_units=[0.6, 0])
+    """Seven of ten are too many by default, not at 0.8."""
+    records = series(layout=RELU, dead_units=[0.7, 0])
     assert changes(DeadRelu(), records) == [(21, "raised")]
     assert changes(DeadRelu(share=0.8), records) == []
 
@@ -126,7 +126,7 @@ def test_several_layers_share_an_alert():
     """In the order in which the step computes them, the gravest severity of all."""
     made = [WatchedActivation(name, name, "relu", units=10) for name in "ba"]
     layout = make_layout("b/kernel", "a/kernel", activations=made)
-    assert events(DeadRelu(), series(layout=layout, dead_units=[0.6, 1.0])) == [
+    assert events(DeadRelu(), series(layout=layout, dead_units=[0.7, 1.0])) == [
         (21, "raised", "dead_relu", "critical", ("b/activation", "a/activation"))
     ]
 

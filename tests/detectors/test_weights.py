@@ -162,7 +162,7 @@ def test_large_steps_that_do_no_harm(losses):
 
 
 def test_worse_than_guessing():
-    """A level loss of 2.5 is above ln 10 = 2.303: such steps are too large for the first ones too."""
+    """A level loss of 2.5 is above ln 10 = 2.303: the very first steps did harm."""
     ten = make_layout(setup=Setup(chance_loss=math.log(10)))
     assert events(RULES, of_losses([2.5] * 60, ten, update_ratio=0.5)) == [RUSHED]
     assert events(RULES, of_losses([2.31] * 60, ten, update_ratio=0.5)) == []
