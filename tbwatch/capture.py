@@ -25,6 +25,7 @@ from tbwatch.models import (
     PatternError,
     frozen_names,
     has_own_step,
+    innermost,
     is_constant,
     is_watchable,
     key_of,
@@ -394,10 +395,3 @@ class Capture:
             self._sampler.make_room(self._units)
             self._on_layout(layout)
         self._announced = True
-
-
-def innermost(optimizer: Any) -> Any:
-    """The optimizer that makes the update: inside any loss-scaling wrapper."""
-    while hasattr(optimizer, "inner_optimizer"):
-        optimizer = optimizer.inner_optimizer
-    return optimizer

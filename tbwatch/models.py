@@ -50,6 +50,13 @@ def layer_paths(layers: Sequence[Any], model_name: str) -> list[tuple[str, str]]
     return paths
 
 
+def innermost(optimizer: Any) -> Any:
+    """The optimizer that makes the update: inside any loss-scaling wrapper."""
+    while hasattr(optimizer, "inner_optimizer"):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
 def setup_of(model: keras.Model, optimizer: Any, output_units: Sequence[int]) -> Setup:
     """How a model was compiled.
 

@@ -25,7 +25,7 @@ from tbwatch.planner import Planner
 from tbwatch.quantities import derive, derive_activations
 from tbwatch.record import Record
 from tbwatch.sampler import Request, Sample
-from tbwatch.taps import Tap
+from tbwatch.taps import Tap, choose
 from tbwatch.units import UnitStreaks
 
 logger = logging.getLogger("tbwatch")
@@ -146,24 +146,7 @@ class Session:
 
     def _select_activations(self, taps: Sequence[Tap]) -> list[bool]:
         """Which of the activations of a step any part watches."""
-        layers = list(dict.fromkeys(tap.activation.layer for tap in taps))
-        chosen = [part.activations for part in self._parts if part.activations is not None]
-        for selection in chosen:
-            unmatched = selection.unmatched(layers)
-            if unmatched:
-                raise PatternError(
-                    f"{unmatched[0]!r} matches no layer that the step calls; it calls: "
-                    f"{', '.join(layers)}."
-                )
-        return [
-            any(
-                selection.takes(
-                    tap.activation.layer, is_main=tap.is_main, before=tap.activation.before
-                )
-                for selection in chosen
-            )
-            for tap in taps
-        ]
+        return choose([p.activations for p in self._parts if p.activations is not None], taps)
 
     def _on_layout(self, layout: Layout) -> None:
         # W at init is what it was when this model was first watched, also in a second fit.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -15,8 +15,9 @@ import tensorflow as tf
 
 from tbwatch.activations import Activation
 from tbwatch.layout import WatchedActivation, unique_names
-from tbwatch.models import flat_layers, is_container, layer_paths
+from tbwatch.models import PatternError, flat_layers, is_container, layer_paths
 from tbwatch.replacing import Replaced
+from tbwatch.selection import LayerSelection
 
 _LAYER_FUNCTIONS = {
     keras.layers.ReLU: "relu",
@@ -171,6 +172,29 @@ class Taps:
             return outputs
 
         return call
+
+
+def choose(selections: Sequence[LayerSelection], taps: Sequence[Tap]) -> list[bool]:
+    """Which of the activations of a step any of the selections takes.
+
+    Raises:
+        PatternError: if a pattern matches no layer that the step calls.
+    """
+    layers = list(dict.fromkeys(tap.activation.layer for tap in taps))
+    for selection in selections:
+        unmatched = selection.unmatched(layers)
+        if unmatched:
+            raise PatternError(
+                f"{unmatched[0]!r} matches no layer that the step calls; it calls: "
+                f"{', '.join(layers)}."
+            )
+    return [
+        any(
+            selection.takes(tap.activation.layer, is_main=tap.is_main, before=tap.activation.before)
+            for selection in selections
+        )
+        for tap in taps
+    ]
 
 
 def is_reachable(tensor: Any) -> bool:

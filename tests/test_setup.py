@@ -5,9 +5,8 @@ import math
 import keras
 import pytest
 
-from tbwatch.capture import innermost
 from tbwatch.layout import Setup
-from tbwatch.models import setup_of
+from tbwatch.models import innermost, setup_of
 from tests.nets import L
 
 LN10 = math.log(10.0)
@@ -38,7 +37,7 @@ def _setup(units=10, outputs=1, output_units=(), **compiled):
     ],
 )
 def test_losses(loss, name, chance):
-    """ln C for a classifier of C classes, ln 2 for yes or no; else unknown."""
+    """Ln C for a classifier of C classes, ln 2 for yes or no; else unknown."""
     found = _setup(loss=loss)
     assert (found.loss, found.chance_loss) == (name, chance)
 

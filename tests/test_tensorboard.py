@@ -98,6 +98,7 @@ def test_tags(server, recorded):
         *(f"training/{name}" for name in totals),
     }
     assert set(server.json("/data/plugin/histograms/tags")[RUN]) == {
+        *(f"activations/{layer}" for layer in ("conv1", "fc1", "out")),
         *(f"weights/{name}" for name in kernels),
         *(f"biases/{name}" for name in biases),
         *(f"gradients/{name}" for name in names),
