@@ -118,4 +118,4 @@ def test_an_alert_is_on_the_disk_at_once(tmp_path):
     model.get_layer("fc1").bias.assign([-1e4] * 8)
     look = _At(20, lambda: found.extend(read_run(tmp_path).alerts))
     fit(model, tbwatch.Watch(tmp_path), look, updates=30)
-    assert [(alert.step, alert.diagnosis) for alert in found] == [(21, "zero_gradient")]
+    assert [(alert.step, alert.diagnosis) for alert in found] == [(21, "dead_relu")]

@@ -131,6 +131,15 @@ def test_what_holds_at_the_end() -> None:
     assert cleared.holding == {}
 
 
+def test_the_end_of_a_fit_is_judged(tmp_path: Path) -> None:
+    """Its record shares the step of the last sample, and settles what was still open."""
+    records = series(60, layout=LAYOUT)
+    records.append(make_record(60, LAYOUT, quantities={}, activations={}, is_last=True))
+    for recorded in (_as_run(records), _written(tmp_path, records)):
+        alerts = replayed(recorded, chosen_detectors(["loss_stuck"], [])).alerts
+        assert [(alert.step, alert.diagnosis) for alert in alerts] == [(60, "loss_stuck")]
+
+
 def test_another_threshold_gives_other_alerts() -> None:
     """An update ratio of 1e-6 is dead by a limit of 1e-5, and not by the usual one."""
     recorded = _as_run(series(60, layout=LAYOUT, update_ratio=1e-6, window_change=1e-6))

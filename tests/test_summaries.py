@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import dataclasses
 import json
 import math
 import re
@@ -95,7 +96,11 @@ def test_packed_record_holds_the_values_of_the_update() -> None:
         "global_gradient_norm": 7,
         "loss_scale": 1024,
         "judged": 0,
+        "is_first": 0,
+        "is_last": 0,
     }
+    *_, end = stored(*summaries.packed_record(dataclasses.replace(record, is_last=True)))
+    assert (end.tag, content(end)) == ("tbwatch/end", data), "its step has a value already"
 
 
 def test_packed_record_without_quantities() -> None:

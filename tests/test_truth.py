@@ -136,7 +136,7 @@ def test_histograms_in_the_event_file(mode, tmp_path):
             got = np.frombuffer(value.tensor.tensor_content, np.float32).reshape(-1, 3)
             np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-30)
             compared += 1
-    assert steps == list(range(1, UPDATES + 1)), "one Event per sample"
+    assert steps == [*range(1, UPDATES + 1), UPDATES], "one Event per sample, and one for the end"
     assert compared == 3 * len(names) * UPDATES
 
 

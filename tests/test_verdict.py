@@ -57,7 +57,8 @@ def test_a_name_with_a_line_break_stays_on_its_line() -> None:
 
 def test_no_remedy_no_arrow() -> None:
     """A function that gave a sentence has no advice."""
-    assert "->" not in report([make_alert(remedy="")], [])
+    for width in (0, 100):
+        assert "->" not in report([make_alert(remedy="")], [], width=width)
 
 
 def test_long_texts_are_wrapped() -> None:

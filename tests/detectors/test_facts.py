@@ -96,6 +96,8 @@ def test_a_negative_loss_falls_too():
     trend = _trend([-1.0] * 10 + [-2.0] * 100)
     assert trend.improves
     assert not trend.has_risen
+    assert not _trend([-1.0] * 100).improves
+    assert _trend([-1.0] * 10 + [-0.5] * 100).has_risen
 
 
 def test_the_gate_of_the_learning_rate():

@@ -216,7 +216,8 @@ def test_oscillating_above_its_start():
         _jumps(0.1, 1.5),  # as wild, but its mean of 0.8 is below the start
         _jumps(0.5, 2.5),  # above the start by less than two errors
         _jumps(1.9, 2.1),  # no jumps to speak of
-        [x * 0.97**s for s, x in enumerate(_jumps(0.5, 3.5) + [2.0] * 200)],  # it falls
+        # far above the start, and falling by a quarter in 30 updates
+        [1.0] * 10 + [20 * 0.99**s * (0.7 + 0.6 * (s % 2)) for s in range(190)],
     ],
 )
 def test_no_oscillation(losses):
