@@ -72,7 +72,7 @@ def _recorded(tmp_path_factory):
     log_dir, recorder = tmp_path_factory.mktemp("logs"), Recorder()
     model = convnet()
     model.get_layer("fc1").bias.assign([-1e4] * 8)  # fc1 is dead, so conv1 has no gradient
-    watch = tbwatch.Watch(log_dir / "run1", detectors=["zero_gradient", recorder])
+    watch = tbwatch.Watch(log_dir / "run1", detectors=["zero_gradient", "dead_update", recorder])
     fit(model, watch, updates=30)
     return log_dir, recorder.records, watch.alerts
 
