@@ -43,7 +43,8 @@ class Panel:
         self.detectors = make_detectors(detectors)
         self._selects = selects
         self._on_error = on_error
-        self._rules = Diagnosis([d for d in self.detectors if isinstance(d, VariableRule)])
+        rules = [d for d in self.detectors if isinstance(d, VariableRule)]
+        self._rules = Diagnosis(rules, on_error)
         self._others = [d for d in self.detectors if not isinstance(d, VariableRule)]
         self.reset()
 

@@ -22,7 +22,7 @@ BAD = [
     ({"histogram_freq": "epoch"}, ValueError, EPOCHS + "'epoch'"),
     ({"histogram_update_freq": 0}, ValueError, "histogram_update_freq must .*None; got 0"),
     ({"histogram_freq": 0, "histogram_update_freq": 0}, ValueError, "histogram_update_freq must"),
-    ({"detectors": ["frozen"]}, ValueError, "names out of 'nonfinite', .*or functions; got 'frozen'"),
+    ({"detectors": ["frozen"]}, ValueError, "names out of 'nonfinite', .*functions; got 'frozen'"),
     ({"detectors": [3]}, TypeError, "a detector must be a name, have update.*got 3"),
     ({"detectors": dict}, TypeError, "a detector must be an object, not a class"),
     ({"detectors": 7}, TypeError, "a detector must be a name, have update.*got 7"),

@@ -152,7 +152,8 @@ def test_the_command(tmp_path):
     out = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout
     (run,) = json.loads(out)["runs"]
     assert [update["update"] for update in run["updates"]] == [4, 5, 6]
-    assert set(run["updates"][0]["gradient_norm"]) == set(read_run(tmp_path).records[0].layout.names)
+    names = read_run(tmp_path).records[0].layout.names
+    assert tuple(run["updates"][0]["gradient_norm"]) == names
 
 
 @pytest.mark.parametrize("wrong", [-1, 1.5, True, "10", None])

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tbwatch.alerts import Finding
-from tbwatch.detectors import DETECTORS, ORDER, Detector
+from tbwatch.detectors import DETECTORS, ORDER, Detector, VariableRule
+from tbwatch.detectors.facts import Facts
 from tbwatch.judging import Panel
 from tbwatch.layout import WatchedActivation
 from tbwatch.record import Record
@@ -224,3 +225,24 @@ def test_wrong_detectors(chosen: object, error: type[Exception]) -> None:
     """At once, not at the first record."""
     with pytest.raises(error):
         Panel(chosen)  # type: ignore[arg-type]
+
+
+def test_a_variable_rule_that_raises_does_not_silence_the_others() -> None:
+    """It is reported, record by record, and the rules behind it have the word."""
+
+    class Failing(VariableRule):
+        name = "broken"
+
+        def holds(self, record: Record, facts: Facts) -> np.ndarray:
+            raise RuntimeError("mine")
+
+    told: list[str] = []
+    still = {"update_ratio": 1e-9, "window_change": 1e-9}
+    records = [make_record(step, **still) for step in range(1, 30)]
+    panel = Panel([Failing(), "dead_update"], on_error=lambda d, e: told.append(f"{d.name}: {e}"))
+    for record in records:
+        panel.update(record)
+    assert told == ["broken: mine"] * 29
+    assert [(alert.step, alert.diagnosis) for alert in panel.alerts] == [(21, "dead_update")]
+    with pytest.raises(RuntimeError, match="mine"):
+        Panel([Failing()]).update(records[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,10 +49,17 @@ class Diagnosis:
 
     Args:
         rules: in the order of diagnosis.
+        on_error: called with a rule and the exception that it raised, which then goes no further;
+            None lets it through.
     """
 
-    def __init__(self, rules: Sequence[VariableRule]) -> None:
+    def __init__(
+        self,
+        rules: Sequence[VariableRule],
+        on_error: Callable[[VariableRule, Exception], None] | None = None,
+    ) -> None:
         self.rules = list(rules)
+        self._on_error = on_error
         self.reset()
 
     def reset(self) -> None:
@@ -109,7 +116,12 @@ class Diagnosis:
         """Index of the first rule that holds for each variable, `[V]`; -1 for none."""
         found = np.full(len(record.layout), _NONE)
         for index, rule in enumerate(self.rules):
-            found[(found == _NONE) & rule.holds(record, facts)] = index
+            try:
+                found[(found == _NONE) & rule.holds(record, facts)] = index
+            except Exception as error:
+                if self._on_error is None:
+                    raise
+                self._on_error(rule, error)
         return self._without_followers(found, record, facts)
 
     def _without_followers(self, found: np.ndarray, record: Record, facts: Facts) -> np.ndarray:
@@ -178,7 +190,9 @@ class Diagnosis:
         variable = record.layout.variables[row]
         evidence = predicates.evidence(record, row)
         evidence["last_moved_at"] = float(self._last_moved[row])
-        words = {"limit": rule.limit, "layer": variable.layer, **evidence}
+        at = self._last_moved[row]
+        moved = f"it last moved at update {at}" if at else "it has never moved"
+        words = {"limit": rule.limit, "layer": variable.layer, "moved": moved, **evidence}
         return Finding(
             rule=rule.name,
             diagnosis=rule.name,

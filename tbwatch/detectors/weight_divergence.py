@@ -54,4 +54,4 @@ class WeightDivergence(VariableRule):
         with np.errstate(divide="ignore", invalid="ignore"):
             growth = rms / layout.initial_rms
             scale = predicates.weight_scale(layout) * growth
-        return np.isfinite(growth) & (growth > self.growth) & (scale > LARGE_SCALE)
+        return (growth > self.growth) & (scale > LARGE_SCALE)

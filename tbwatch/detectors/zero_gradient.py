@@ -51,8 +51,7 @@ class ZeroGradient(VariableRule):
     severity = "critical"
     value = "gradient_zero_fraction"
     message = (
-        "every element of its gradient is exactly 0 (update ratio {update_ratio:.1e}; it last "
-        "moved at update {last_moved_at:.0f})."
+        "every element of its gradient is exactly 0 (update ratio {update_ratio:.1e}; {moved})."
     )
     remedy = (
         "No signal from the loss reaches {layer}: look for dead ReLUs after or before it, a "
