@@ -164,7 +164,8 @@ class AlertBook:
 
     What goes on makes no second alert. One alert speaks for all variables with the same diagnosis;
     another one follows when its severity rises or when it has spread to twice as many variables
-    (`worsened`), and when the last of them is well again (`cleared`).
+    (`worsened`), and when the last of them is well again (`cleared`). If all of them get another
+    diagnosis instead, only that one is told.
 
     Attributes:
         alerts: every alert so far, oldest first.
@@ -173,6 +174,7 @@ class AlertBook:
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
         self._causes: dict[tuple[str, str], _Cause] = {}
+        self._absorbed: dict[tuple[str, str], _Cause] = {}
 
     @property
     def active(self) -> list[Finding]:
@@ -195,11 +197,16 @@ class AlertBook:
         """
         new: list[Alert] = []
         now = _by_cause(findings, record)
+        affected = {finding.variable for group in now.values() for finding in group}
         for key in [key for key in self._causes if key not in now and not keep_others]:
-            new.append(self._alert("cleared", self._causes.pop(key), record))
+            self._absorbed[key] = self._causes.pop(key)
+        for key in [key for key in self._absorbed if key not in now and not keep_others]:
+            # While its variables are told under another cause, it has not ended.
+            if not affected.issuperset(f.variable for f in self._absorbed[key].findings):
+                new.append(self._alert("cleared", self._absorbed.pop(key), record))
         for key, group in now.items():
             severity = max((f.severity for f in group), key=SEVERITIES.index)
-            known = self._causes.get(key)
+            known = self._causes.get(key) or self._absorbed.pop(key, None)
             since = [record.step if f.since is None else f.since for f in group]
             first_seen = min(since) if known is None else known.first_seen
             told = 0 if known is None else known.told

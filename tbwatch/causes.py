@@ -28,6 +28,8 @@ EXPLAINS: dict[str, frozenset[str]] = {
     "regularisation_only": frozenset({"zero_gradient"}),
     "vanishing_gradient": frozenset({*STARVED, "signal_lost"}) - {"vanishing_gradient"},
     "zero_gradient": frozenset({"signal_lost"}),
+    "always_clipped": frozenset({"dead_update", "update_too_small"}),
+    "output_mismatch": STARVED | {"dead_relu", "saturated_activation", "signal_lost"},
     "dead_update": frozenset({"update_too_small"}),
     "update_too_large": frozenset({"dead_update", "update_too_small"}),
     "exploding_gradient": frozenset({"weight_divergence", "update_too_large", "loss_diverging"}),
@@ -35,6 +37,8 @@ EXPLAINS: dict[str, frozenset[str]] = {
 # The others account for what lies before them, since gradients come from behind.
 ANYWHERE = frozenset(
     {
+        "always_clipped",
+        "output_mismatch",
         "identical_units",
         "zero_gradient",
         "regularisation_only",

@@ -170,7 +170,7 @@ class Layout:
     @cached_property
     def _ranks(self) -> dict[str, float]:
         ranks = {variable.name: float(row) for row, variable in enumerate(self.variables)}
-        of_layer = {v.layer: row for row, v in reversed(list(enumerate(self.variables)))}
+        of_layer = {v.layer: row for row, v in enumerate(self.variables)}  # its last variable
         place = -1.0
         for number, activation in enumerate(self.activations):
             # An activation without variables comes behind the one before it.

@@ -91,13 +91,45 @@ def test_worse_is_told_better_is_not() -> None:
 
 
 def test_another_diagnosis_is_raised_anew() -> None:
-    """The cause changed: the end of the old one is told, then the new one, counted from now."""
+    """The cause has another name: only that is told, counted from now; the end, of both."""
     book = AlertBook()
     told(book, 1, finding(severity="critical"))
     later = told(book, 2, finding(diagnosis="dead_update", severity="info"))
-    assert later == [("cleared", "zero_gradient", A), ("raised", "dead_update", A)]
+    assert later == [("raised", "dead_update", A)]
     assert (book.alerts[-1].first_seen, book.alerts[-1].severity) == (2, "info")
-    assert told(book, 3) == [("cleared", "dead_update", A)]
+    assert [f.diagnosis for f in book.active] == ["dead_update"]
+    assert told(book, 3) == [("cleared", "zero_gradient", A), ("cleared", "dead_update", A)]
+
+
+def test_a_name_that_flickers_is_told_once() -> None:
+    """Two diagnoses in turn for one variable: each is raised once, and cleared at the end."""
+    book = AlertBook()
+    one, other = finding(), finding(diagnosis="dead_update")
+    new = [told(book, step, one if step % 2 else other) for step in range(1, 101)]
+    assert new[:2] == [[("raised", "zero_gradient", A)], [("raised", "dead_update", A)]]
+    assert new[2:] == [[]] * 98
+    assert sorted(told(book, 101)) == [
+        ("cleared", "dead_update", A),
+        ("cleared", "zero_gradient", A),
+    ]
+    assert told(book, 102, one) == [("raised", "zero_gradient", A)]
+
+
+def test_what_is_well_again_is_cleared_although_others_are_not() -> None:
+    """Another name for one of two variables, and the other one has recovered."""
+    book = AlertBook()
+    told(book, 1, finding(), finding("b/kernel"))
+    new = told(book, 2, finding(diagnosis="dead_update"))
+    assert new == [("cleared", "zero_gradient", A + B), ("raised", "dead_update", A)]
+
+
+def test_what_worsens_under_another_name_is_told() -> None:
+    """A diagnosis that comes back graver than it was last told is news."""
+    book = AlertBook()
+    told(book, 1, finding(severity="info"))
+    told(book, 2, finding(diagnosis="dead_update"))
+    back = told(book, 3, finding(severity="critical"))
+    assert back == [("worsened", "zero_gradient", A)]
 
 
 def test_the_first_finding_has_the_word() -> None:
@@ -106,7 +138,8 @@ def test_the_first_finding_has_the_word() -> None:
     nan, dead = finding(rule="nonfinite", diagnosis="nan"), finding()
     assert told(book, 1, nan, dead) == [("raised", "nan", A)]
     assert told(book, 2, nan, dead) == []
-    assert told(book, 3, dead) == [("cleared", "nan", A), ("raised", "zero_gradient", A)]
+    assert told(book, 3, dead) == [("raised", "zero_gradient", A)]
+    assert [f.diagnosis for f in book.active] == ["zero_gradient"]
 
 
 def test_one_alert_speaks_for_all_variables_of_a_cause() -> None:

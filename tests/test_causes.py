@@ -99,6 +99,18 @@ def test_some_causes_reach_everywhere(variable: str) -> None:
     )
 
 
+def test_clipping_and_a_false_output_starve_the_net() -> None:
+    """Both reach every layer, as long as they are more than an `info`."""
+    clipped = finding("always_clipped", "learning_rate")
+    assert told(clipped, finding("dead_update", "a/kernel"))[1][2]
+    assert not told(clipped, finding("zero_gradient", "a/kernel"))[1][2]
+    output = finding("output_mismatch", "b/activation", "critical")
+    for symptom in ("zero_gradient", "vanishing_gradient", "dead_update"):
+        for variable in ("a/kernel", "c/kernel"):
+            assert told(output, finding(symptom, variable))[1][2]
+    assert told(output, finding("dead_relu", "a/activation"))[1][2]
+
+
 def test_a_variable_does_not_explain_itself() -> None:
     """Two findings about one variable: the first has the word later on, none is a follower."""
     both = finding("vanishing_gradient", "a/kernel"), finding("dead_update", "a/kernel")

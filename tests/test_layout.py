@@ -9,7 +9,7 @@ import math
 import numpy as np
 import pytest
 
-from tbwatch.layout import Layout, WatchedVariable, unique_names
+from tbwatch.layout import Layout, WatchedActivation, WatchedVariable, unique_names
 
 HOSTILE = 'a|b\n"\\</script>\x00\u2028\ud800é'
 
@@ -108,6 +108,24 @@ def test_arrays_have_one_row_per_variable() -> None:
     np.testing.assert_array_equal(layout.sizes, [1, 6, 1])
     np.testing.assert_array_equal(layout.initial_rms, [2, 0, np.nan])
     np.testing.assert_array_equal(layout.floors, [1e-12, 1e-3, 1e-12])
+
+
+def test_an_output_comes_behind_the_variables_of_its_layer() -> None:
+    """Places in forward order; an activation without variables stands behind the one before it."""
+    names = ("a/kernel", "a/bias", "b/kernel", "b/bias")
+    activations = tuple(WatchedActivation(n, n, "relu", units=2) for n in ("a", "pool", "b"))
+    layout = Layout(tuple(variable(name) for name in names), activations=activations)
+    everything = [*names, *(activation.label for activation in activations), "loss"]
+    assert sorted(reversed(everything), key=layout.rank) == [
+        "a/kernel",
+        "a/bias",
+        "a/activation",
+        "pool/activation",
+        "b/kernel",
+        "b/bias",
+        "b/activation",
+        "loss",
+    ]
 
 
 def test_json_round_trip() -> None:

@@ -27,7 +27,7 @@ LAYOUT = make_layout(
         WatchedActivation("a", "a", "relu", units=8),
         WatchedActivation("b", "b", "softmax", units=10, is_output=True),
     ],
-    setup=Setup("SGD", None, "categorical_crossentropy", 2.302585, global_clipnorm=1e-3),
+    setup=Setup("SGD", None, "categorical_crossentropy", 2.302585, global_clipnorm=1e-2),
     regularized=True,
 )
 

@@ -16,6 +16,7 @@ LABELS_OF: dict[str, tuple[str, ...]] = {
     # layers
     "dead_relu": ("dying_relu",),
     "saturated_activation": ("saturated_activation",),
+    "output_mismatch": ("bad_output_or_loss",),
     "signal_lost": ("vanishing_gradient", "loss_not_decreasing"),
     "constant_output": ("bad_output_or_loss", "unchanged_weights"),
     # variables

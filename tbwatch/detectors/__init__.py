@@ -23,6 +23,7 @@ from tbwatch.detectors.loss_scale import LossScale
 from tbwatch.detectors.loss_stuck import TOO_LOW, LossStuck
 from tbwatch.detectors.nonfinite import NonFinite
 from tbwatch.detectors.order import ORDER
+from tbwatch.detectors.output_mismatch import OutputMismatch
 from tbwatch.detectors.rule import VariableRule
 from tbwatch.detectors.saturated_activation import SaturatedActivation
 from tbwatch.detectors.signal_lost import SignalLost
@@ -62,6 +63,7 @@ _CLASSES: tuple[Callable[[], Detector], ...] = (
     # The more important first: it has the word where two speak of one variable.
     NonFinite,
     ExplodingGradient,
+    OutputMismatch,
     SignalLost,
     DeadRelu,
     SaturatedActivation,

@@ -14,10 +14,15 @@ from tbwatch.detectors.run_rule import RunRule
 from tbwatch.record import Record
 
 RECORDS = 30
+# A rate of less than this share of the nominal one, while the loss has stood still for so long.
+GRAVE = 0.01
+GRAVE_UPDATES = 50
 
 
 class AlwaysClipped(RunRule):
     """Tells (as `info`) when clipping by norm shrinks every gradient many times.
+
+    It is a warning if less than a hundredth is left and the loss has stood still for 50 updates.
 
     Then the learning rate in effect is the nominal one times that factor. Optimizers that rescale
     gradients themselves (Adam) take no notice of it and are not judged.
@@ -62,15 +67,16 @@ class AlwaysClipped(RunRule):
         factor = float(np.median(self._factors)) if self._factors else 1.0
         if len(self._factors) < RECORDS or factor >= self.factor:
             return
+        grave = factor < GRAVE and facts.stalled_for(record) >= GRAVE_UPDATES
         yield Finding(
             rule=self.name,
             diagnosis=self.name,
-            severity="info",
+            severity="warning" if grave else "info",
             variable="learning_rate",
             message=f"clipping shrinks gradients to {factor:.1e} of their size: the learning rate "
             f"in effect is {factor * record.learning_rate:.1e}.",
             value=factor,
             threshold=self.factor,
-            remedy="Raise the clipping norm, or count on this rate.",
+            remedy="Raise the clipping norm, or take this for the rate that you train with.",
             evidence={"clipnorm": float(limit), "learning_rate": record.learning_rate},
         )

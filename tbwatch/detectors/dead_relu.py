@@ -13,6 +13,7 @@ from tbwatch.detectors.run_rule import RunRule
 from tbwatch.record import Record
 
 RELU = ("relu", "relu6")
+OUTPUT_REMEDY = "Use no ReLU for an output: a linear one, or the softmax or sigmoid of the loss."
 CRITICAL_SHARE = 0.95
 SILENT_RECORDS = 10
 # Earlier, half a layer may be dead on the way down.
@@ -86,8 +87,10 @@ class DeadRelu(RunRule):
                 message=_message(activation.units, share),
                 value=share,
                 threshold=self.share,
-                remedy=f"Lower the learning rate, use LeakyReLU or GELU in {activation.layer}, He "
-                "initialisation, and no negative initial biases.",
+                remedy=OUTPUT_REMEDY
+                if activation.is_output
+                else "No negative initial biases, inputs that are not all zero and of a scale near "
+                f"1, a lower learning rate, He initialisation, or LeakyReLU in {activation.layer}.",
                 evidence={
                     "dead_units": share,
                     "silent_units": float(record.activation("silent_units")[row]),

@@ -110,6 +110,7 @@ class Diagnosis:
         self._clean = np.zeros(count, int)  # consecutive records without any
         self._held = np.full(count, _NONE)  # rule that was raised
         self._held_since = np.zeros(count, int)
+        self._told: dict[int, Finding] = {}  # as of the last record at which it held
         self._last_moved = np.zeros(count, int)
 
     def _diagnose(self, record: Record, facts: Facts) -> np.ndarray:
@@ -183,7 +184,15 @@ class Diagnosis:
     def _findings(self, record: Record) -> list[Finding]:
         if self._names is None or record.layout.names != self._names:
             return []
-        return [self._finding(record, int(row)) for row in np.flatnonzero(self._held != _NONE)]
+        findings = {}
+        for row in map(int, np.flatnonzero(self._held != _NONE)):
+            told = self._told.get(row)
+            holds_now = self._held[row] == self._candidate[row]
+            if told is None or holds_now or told.rule != self.rules[self._held[row]].name:
+                told = self._finding(record, row)
+            findings[row] = told
+        self._told = findings
+        return list(findings.values())
 
     def _finding(self, record: Record, row: int) -> Finding:
         rule = self.rules[self._held[row]]

@@ -12,6 +12,8 @@ from tbwatch.record import Record
 # A loss that has fallen by less than this share of its start has not fallen.
 STALLED = 0.01
 AT_CHANCE = 0.02
+# Losses that are so many times those of the first steps were thrown up.
+THROWN_UP = 3.0
 # One that has fallen by this share, below that of guessing, is on its way.
 LEARNS = 0.1
 
@@ -80,14 +82,21 @@ class LossTrend:
 
     @property
     def start(self) -> float:
-        """Mean of the first 10 losses; of 3 if the first steps threw it up; NaN before the first.
+        """Mean of the first 10 losses; of those before, if the first steps threw it up for good.
 
-        "Thrown up" is a mean of 10 above three times the mean of the first 3.
+        One lucky batch does not count as low: all that follows must be three times higher.
         """
-        if not self._first:
+        first = self._first
+        if not first:
             return math.nan
-        mean, first = float(np.mean(self._first)), float(np.mean(self._first[:3]))
-        return first if 0 < first < mean / 3 else mean
+        for calm in (1, 3):
+            before, after = first[:calm], first[calm + 1 :]
+            if len(after) < 3 or min(before) <= 0:
+                continue
+            climbs = calm > 1 or first[0] < first[1] < first[2]
+            if climbs and min(after) > THROWN_UP * float(np.mean(before)):
+                return float(np.mean(before))
+        return float(np.mean(first))
 
     @property
     def recent(self) -> float:
@@ -142,6 +151,11 @@ class LossTrend:
     def has_converged(self) -> bool:
         """Whether less than 5 % of the starting loss is left."""
         return abs(self.now) <= 0.05 * abs(self.start) and self.start != 0
+
+    @property
+    def fallen_by(self) -> float:
+        """Share of the start by which the mean of the last 30 is below it."""
+        return (self.start - self.recent) / abs(self.start) if self._first and self.start else 0.0
 
     @property
     def most_likely_fallen_by(self) -> float:

@@ -16,6 +16,7 @@ from tbwatch.record import Record
 
 # At the end of a fit less is enough: what has not learned by then has failed.
 LEAST_UPDATES_OF_A_FIT = 50
+LEAST_NOTICED = 0.05
 # Far below the usual 1e-3, and the loss stands still: the rate is the first suspect.
 SLOW_UPDATE_RATIO = 1e-4
 
@@ -34,7 +35,8 @@ class LossStuck(RunRule):
 
     Args:
         updates: updates without a fall, at least ...
-        epochs: ... and epochs. 300 and 3: plateaus of that length are seen in runs that learn.
+        epochs: ... and epochs. 1000 and 3: plateaus of several hundred updates are seen in runs
+            that learn. At the end of a fit 50 updates are enough.
         patience: as in `RunRule`.
         warmup: as in `RunRule`.
 
@@ -42,8 +44,8 @@ class LossStuck(RunRule):
         ValueError: if an argument is out of its range.
 
     Example:
-        >>> LossStuck(updates=1000)
-        LossStuck(updates=1000, epochs=3, patience=3, warmup=20)
+        >>> LossStuck(updates=5000)
+        LossStuck(updates=5000, epochs=3, patience=3, warmup=20)
     """
 
     name = "loss_stuck"
@@ -52,7 +54,7 @@ class LossStuck(RunRule):
     _parameters = ("updates", "epochs", "patience", "warmup")
 
     def __init__(
-        self, updates: int = 300, epochs: int = 3, *, patience: int = 3, warmup: int = 20
+        self, updates: int = 1000, epochs: int = 3, *, patience: int = 3, warmup: int = 20
     ) -> None:
         self.updates = check_int("updates", updates, 1)
         self.epochs = check_int("epochs", epochs, 0)
@@ -75,7 +77,11 @@ class LossStuck(RunRule):
         long = facts.alive_updates >= self.updates and facts.epochs >= self.epochs
         ended = record.is_last and facts.alive_updates >= LEAST_UPDATES_OF_A_FIT
         loss, chance = facts.loss, record.layout.setup.chance_loss
-        stands = facts.stands_still and not (facts.first_step > 1 and not facts.at_chance)
+        # After the last update nobody has to wait for a clearer fall than one of 1 %.
+        flat = loss.fallen_by < STALLED and loss.most_likely_fallen_by < LEAST_NOTICED
+        stands = (facts.stands_still or (ended and flat)) and not (
+            facts.first_step > 1 and not facts.at_chance
+        )
         if not (long or ended) or not stands:
             self._said = ""
             return

@@ -10,12 +10,13 @@ from tbwatch.detectors.run_rule import RunRule
 from tbwatch.record import Record
 
 REMEDIES = {
-    "loss": "Look at the loss function: log(0), a division by 0 or a square root of 0; cross-"
-    "entropies of Keras guard against it, hand-written ones need a clip or from_logits=True.",
+    "loss": "Look for NaN in the targets, and at the loss function: log(0), a division by 0 or a "
+    "square root of 0; cross-entropies of Keras guard against it, hand-written ones need a clip or "
+    "from_logits=True.",
     "activation": "Check the inputs of {layer} and its operations (exp, log, division); lower the "
     "learning rate or the scale of the initial weights.",
-    "gradient": "Look behind {layer} for an operation whose derivative is infinite (square root or "
-    "norm at 0, division), or clip gradients (clipnorm=1.0).",
+    "gradient": "Look for NaN in the inputs (a ReLU hides it), and behind {layer} for an operation "
+    "whose derivative is infinite (square root or norm at 0, division).",
     "weights": "Lower the learning rate or clip gradients (clipnorm=1.0); check the inputs and any "
     "log, division or square root in the loss.",
 }

@@ -12,6 +12,11 @@ from tbwatch.detectors.rule import check_number
 from tbwatch.detectors.run_rule import RunRule
 from tbwatch.record import Record
 
+OUTPUT_REMEDY = (
+    "The targets seem to lie beyond what the output can reach: use a linear output, or scale the "
+    "targets into its range."
+)
+
 
 class SaturatedActivation(RunRule):
     """Fires when most outputs of a hidden sigmoid or tanh layer are at their limits.
@@ -63,7 +68,9 @@ class SaturatedActivation(RunRule):
                 "hardly any gradient passes.",
                 value=share,
                 threshold=self.share,
-                remedy=f"Scale the inputs of {activation.layer}, add normalisation before it, or "
+                remedy=OUTPUT_REMEDY
+                if activation.is_output
+                else f"Scale the inputs of {activation.layer}, add normalisation before it, or "
                 "give it smaller initial weights (Glorot).",
                 evidence={
                     "saturated_fraction": share,

@@ -54,8 +54,8 @@ class ZeroGradient(VariableRule):
         "every element of its gradient is exactly 0 (update ratio {update_ratio:.1e}; {moved})."
     )
     remedy = (
-        "No signal from the loss reaches {layer}: look for dead ReLUs after or before it, a "
-        "saturated or one-unit softmax, rounding (sign, argmax), masks or a constant loss."
+        "No signal from the loss reaches {layer}: look for inputs that are all 0, dead ReLUs after "
+        "or before it, a saturated softmax, rounding (sign, argmax), masks or a constant loss."
     )
     exact = quiet = True
     _parameters = ("least_updates", "least_records", "patience", "warmup")

@@ -30,6 +30,7 @@ LARGE = WatchedVariable("a/kernel", (64, 64), initial_rms=10.0)
 DECAY = {**ZERO, "update_norm": 1e-6, "update_ratio": 4e-6, "decay_cosine": 1.0}
 FADED = {"gradient_norm": [1e-6, 1e-6, 0.1, 0.1], "update_ratio": 1e-6, "window_change": 1e-6}
 CLIPPED = make_layout(setup=Setup(optimizer="SGD", global_clipnorm=1e-3))
+ONE_UNIT = WatchedActivation("b", "b", "softmax", units=1, is_output=True)
 
 # For each rule a series that it has something to say of.
 SICK = {
@@ -37,6 +38,7 @@ SICK = {
     "exploding_gradient": series(
         changes={30: {"gradient_norm": 5.0, "loss": 9.0}, 40: {"gradient_norm": 0.1, "loss": 1.0}}
     ),
+    "output_mismatch": series(layout=make_layout(*TWO.names, activations=[ONE_UNIT])),
     "dead_relu": series(layout=ACTIVE, changes={30: {"dead_units": 0.7}}),
     "saturated_activation": series(layout=ACTIVE, changes={30: {"saturated_fraction": [0, 0.9]}}),
     "not_connected": series(layout=make_layout("aux/kernel", connected=False)),
@@ -60,7 +62,7 @@ SICK = {
     "learning_rate_vanished": series(100, changes={10: {"learning_rate": 1e-9}}),
     "loss_diverging": of_losses([1.0] * 30 + [5.0] * 40),
     "loss_oscillating": of_losses([1.0] * 10 + [0.5, 3.5] * 50),
-    "loss_stuck": [make_record(s, epoch=s // 100) for s in range(1, 350)],
+    "loss_stuck": [make_record(s, epoch=s // 100) for s in range(1, 1050)],
     "loss_scale": [make_record(s, loss_scale=2.0 ** (15 - max(s - 30, 0))) for s in range(1, 61)],
     "always_clipped": series(layout=CLIPPED),
 }
@@ -171,6 +173,7 @@ KNOWN_ANYWAY = {
     "not_connected": {"no activations", "NaN everywhere"},
     "identical_units": {"no activations", "NaN everywhere"},
     "always_clipped": {"no activations"},
+    "output_mismatch": {"no activations", "NaN everywhere"},
 }
 
 

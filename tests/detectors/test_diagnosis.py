@@ -71,7 +71,6 @@ def test_a_streak_is_of_one_rule():
     assert _marks(rules, 1, 1, 2, 1, 1, 2, 2, 1) == []
     assert _marks(rules, 1, 1, 1, 2, 2, 2) == [
         (3, "raised", "one"),
-        (6, "cleared", "one"),
         (6, "raised", "two"),
     ]
     assert _marks(rules, 1, 1, 1, 2, 5, 2, 5, 5, 5) == [(3, "raised", "one"), (9, "cleared", "one")]
@@ -101,6 +100,15 @@ def test_the_words_of_a_finding():
     assert (finding.message, finding.value, finding.severity) == ("2 of net/k.", 2.0, "critical")
     assert (finding.samples, finding.since, finding.threshold) == (2, 3, 2.0)
     assert finding.evidence["last_moved_at"] == 5
+
+
+def test_what_is_held_keeps_the_words_of_its_last_record():
+    """While clean records are counted, their numbers do not speak for the diagnosis."""
+    diagnosis = Diagnosis([Two(patience=2, warmup=0)])
+    layout = make_layout("net/k/kernel", shape=(1, 1))
+    for step, mark in enumerate((2.0, 2.0, 9.0), 1):
+        (*_, finding) = [None, *diagnosis.update(make_record(step, layout, weight_norm=mark))]
+    assert (finding.message, finding.value) == ("2 of net/k.", 2.0)
 
 
 def test_fires_once_after_warmup():

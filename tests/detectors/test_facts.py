@@ -47,6 +47,17 @@ def test_a_loss_thrown_up_by_the_first_steps():
     """1 to begin with, then 100: the start is where it began."""
     assert _trend([1.0] * 3 + [100.0] * 30).start == 1.0
     assert _trend([1.0] * 3 + [2.0] * 30).start == pytest.approx(1.7)
+    assert _trend([1.0, 50.0, *[100.0] * 30]).start == 1.0
+    assert _trend([-1.0, 50.0, *[100.0] * 30]).start == pytest.approx(84.9)
+
+
+def test_one_lucky_batch_is_no_start():
+    """Of losses that jump, as with batches of one, a low first one says nothing."""
+    lucky = [0.1, 5.0, 3.0, 1.0, 6.0, 0.2, 4.0, 2.0, 3.0, 0.7]
+    assert _trend(lucky).start == pytest.approx(2.5)
+    # Followed by a fall instead of a climb, 2.9 times up, or one that comes down again.
+    for after in ([5.0, 3.1, *[3.5] * 7], [2.0, *[2.9] * 8], [4.0, 5.0, 6.0, 2.0, *[9.0] * 5]):
+        assert _trend([1.0, *after]).start == pytest.approx((1.0 + sum(after)) / 10)
 
 
 @pytest.mark.parametrize("losses", [[], [1.0], [1.0, 2.0]])

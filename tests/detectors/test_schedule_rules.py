@@ -1,5 +1,6 @@
 """Learning rate, clipping, and the loss scale of mixed precision."""
 
+import dataclasses
 import math
 
 import pytest
@@ -133,6 +134,19 @@ def test_always_clipped():
     assert alert.value == pytest.approx(0.05)
     assert "in effect is 5.0e-05" in alert.message
     assert changes(AlwaysClipped(factor=0.01), records) == []
+
+
+def test_clipping_that_leaves_next_to_nothing():
+    """A thousandth of the rate: a warning once the loss has stood still for 50 updates."""
+    records = _clipped(GLOBAL, [1000.0] * 100)
+    assert events(AlwaysClipped(), records) == [
+        (32, "raised", "always_clipped", "info", ("learning_rate",)),
+        # Noise is known from the third loss on: it may have fallen at update 2.
+        (52, "worsened", "always_clipped", "warning", ("learning_rate",)),
+    ]
+    assert changes(AlwaysClipped(), _clipped(GLOBAL, [99.0] * 100)) == [(32, "raised")]
+    falls = [dataclasses.replace(r, loss=0.99**r.step) for r in records]
+    assert changes(AlwaysClipped(), falls) == [(32, "raised")]
 
 
 def test_clipping_by_variable_takes_the_median():
