@@ -116,7 +116,7 @@ def test_an_output_comes_behind_the_variables_of_its_layer() -> None:
     activations = tuple(WatchedActivation(n, n, "relu", units=2) for n in ("a", "pool", "b"))
     layout = Layout(tuple(variable(name) for name in names), activations=activations)
     everything = [*names, *(activation.label for activation in activations), "loss"]
-    assert sorted(reversed(everything), key=layout.rank) == [
+    assert sorted(everything, key=layout.rank) == [
         "a/kernel",
         "a/bias",
         "a/activation",
