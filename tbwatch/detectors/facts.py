@@ -99,6 +99,11 @@ class LossTrend:
         return float(np.mean(first))
 
     @property
+    def lowest_first(self) -> float:
+        """Lowest of the first 3 losses, before steps that were too large can have had a say."""
+        return min(self._first[:3], default=math.nan)
+
+    @property
     def recent(self) -> float:
         """Mean of the last 30 losses; NaN before the first."""
         return sum(self._recent) / len(self._recent) if self._recent else math.nan

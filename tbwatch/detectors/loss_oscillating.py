@@ -10,7 +10,7 @@ from tbwatch.detectors.rule import check_int, check_number
 from tbwatch.detectors.run_rule import RunRule
 from tbwatch.record import Record
 
-# A loss that is on its way down may jump.
+# Of the lowest of the first losses: what has fallen below that is on its way down, and may jump.
 FALLEN_ENOUGH = 0.5
 
 
@@ -60,7 +60,11 @@ class LossOscillating(RunRule):
         bar = loss.start if chance is None else chance
         at_least = loss.recent - 2.0 * loss.recent_error
         still_falls = loss.recent < loss.older - 2.0 * loss.recent_error
-        if not at_least > bar or still_falls or loss.has_fallen_by(FALLEN_ENOUGH):
+        if (
+            not at_least > bar
+            or still_falls
+            or 0 <= loss.recent < FALLEN_ENOUGH * loss.lowest_first
+        ):
             return
         than = "it began" if chance is None else f"guessing gives ({chance:.4g})"
         yield Finding(

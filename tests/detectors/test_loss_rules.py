@@ -240,8 +240,6 @@ def test_oscillating_above_its_start():
         _jumps(1.9, 2.1),  # no jumps to speak of
         # far above the start, and falling by a quarter in 30 updates
         [1.0] * 10 + [20 * 0.99**s * (0.7 + 0.6 * (s % 2)) for s in range(190)],
-        # jumps to 9 every tenth update, and has fallen to a fifth between them
-        [1.0] * 10 + [9.0 if s % 10 == 0 else 0.2 for s in range(191)][:-2],
     ],
 )
 def test_no_oscillation(losses):
@@ -255,6 +253,16 @@ def test_a_classifier_is_compared_with_guessing():
     told = run(LossOscillating(), of_losses(_jumps(2.5, 5.5), TEN_CLASSES))
     assert [alert.step for alert in told] == [102]
     assert "worse than guessing gives (2.303)" in told[0].message
+
+
+def test_a_loss_on_its_way_down_may_jump():
+    """A mean of 17.5 is worse than guessing; if all of the first losses were above 35, it falls."""
+    jumps = [5.0, 30.0] * 100
+    for first, told in (([36.0] * 3, []), ([36.0, 36.0, 34.0], [(102, "raised")])):
+        losses = [*first, *[36.0] * 7, *jumps]
+        assert changes(LossOscillating(), of_losses(losses, TEN_CLASSES)) == told
+    below = [-10.0] * 10 + [-12.0, 1.0] * 100
+    assert changes(LossOscillating(), of_losses(below)) == [(102, "raised")]
 
 
 def test_oscillation_is_cleared():
