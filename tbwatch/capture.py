@@ -35,7 +35,8 @@ from tbwatch.models import (
     setup_of,
 )
 from tbwatch.replacing import Replaced
-from tbwatch.sampler import Request, Sample, Sampler
+from tbwatch.sample import Request, Sample
+from tbwatch.sampler import Sampler
 from tbwatch.taps import Tap, Taps, is_reachable
 
 logger = logging.getLogger("tbwatch")

@@ -2,65 +2,32 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tbwatch import statistics
-from tbwatch.activations import Activation, ActivationSample, ActivationStore
+from tbwatch.activations import Activation, ActivationStore
 from tbwatch.flight import FlightRecorder
 from tbwatch.flight_log import FlightLog
 from tbwatch.groups import Gradient, make_groups, norms_of, state
 from tbwatch.histogram import BUCKETS
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS, COLUMNS
+from tbwatch.sample import HISTOGRAM_KINDS, STEP_VALUES, Request, Sample
 
-HISTOGRAM_KINDS = ("weights", "gradients", "updates")
-STEP_VALUES = ("learning_rate", "loss", "loss_is_known", "global_gradient_norm", "loss_scale")
-
-
-@dataclasses.dataclass(frozen=True)
-class Sample:
-    """What the host copies of one sampled update.
-
-    Attributes:
-        step: number of the update.
-        table: float32 `[V, len(quantities.COLUMNS)]`.
-        values: the `STEP_VALUES` of the update.
-        histograms: kind -> float32 `[V, 4096]` bucket counts, `[A, 4096]` for activations; empty
-            if none were due.
-        activations: statistics of the activations; None if there are none.
-        planned: False for an update that was sampled because its loss is not finite.
-    """
-
-    step: int
-    table: np.ndarray
-    values: Mapping[str, float]
-    histograms: Mapping[str, np.ndarray]
-    activations: ActivationSample | None = None
-    planned: bool = True
+OF_GRADIENT = np.array(["gradient" in column for column in BEFORE_COLUMNS])
 
 
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a sample has to hold, besides gradient and weight norms.
+class _When(NamedTuple):
+    """Whether an update is sampled, and where to: scalar tensors."""
 
-    Attributes:
-        updates: compare the weights before and after: needs one copy of the watched variables.
-        histograms: kinds out of `HISTOGRAM_KINDS`, and `"activations"`.
-        activations: whether to measure activations.
-        flight: updates that the flight recorder keeps; 0 for none.
-        slots: sampled updates that one execution of the training function can hold.
-        histogram_slots: the same for updates with histograms.
-    """
-
-    updates: bool = True
-    histograms: frozenset[str] = frozenset()
-    activations: bool = False
-    flight: int = 0
-    slots: int = 1
-    histogram_slots: int = 1
+    step: tf.Tensor
+    slot: tf.Tensor
+    is_due: tf.Tensor
+    with_histograms: tf.Tensor
+    alarm: tf.Tensor | None
 
 
 class Sampler:
@@ -130,41 +97,59 @@ class Sampler:
         """
         if self._flight is not None:
             self._flight.record(step, may_update, self._groups, gradients, loss)
-        is_planned = tf.equal(self._plan, step)
-        planned = tf.reduce_any(is_planned)
-        slot = tf.argmax(tf.cast(is_planned, tf.int32))
-        alarm = tf.constant(False)
-        if loss is not None:
-            alarm = self._armed & ~tf.math.is_finite(loss)
-            slot = tf.where(planned, slot, tf.constant(self._request.slots, tf.int64))
-        due = (planned | alarm) & tf.convert_to_tensor(may_update)
-        with_histograms = tf.reduce_any(tf.equal(self._histogram_plan, step))
+        when = self._when(step, may_update, loss)
 
-        def sample() -> tuple[tf.Tensor, tf.Tensor]:
-            rows_and_values = self._sample_before(
-                gradients(), others(), step_values(), step, with_histograms
-            )
-            self._sample_activations(slot, activations, step, with_histograms)
-            if loss is not None:
-                self._armed.assign(self._armed & ~alarm)
-            return rows_and_values
+        def sample() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            weights = [group.weights() for group in self._groups]
+            rows, norm = self._sample_gradients(weights, gradients(), others(), when)
+            self._sample_weights(weights, when)
+            self._sample_activations(activations, when)
+            return rows, norm, _stacked(step_values())
 
-        def skip() -> tuple[tf.Tensor, tf.Tensor]:
-            return (
-                tf.zeros([self._rows, len(BEFORE_COLUMNS)]),
-                tf.zeros([len(STEP_VALUES)]),
-            )
+        found = tf.cond(when.is_due, sample, self._nothing)
+        return lambda: self._finish(when, *found)
 
-        rows, values = tf.cond(due, sample, skip)
+    def around_reduction(
+        self,
+        step: tf.Tensor,
+        step_values: Callable[[], Mapping[str, tf.Tensor]],
+        activations: Sequence[Activation | None] = (),
+        loss: tf.Tensor | None = None,
+    ) -> tuple[Callable[[Sequence[Gradient], Sequence[Gradient]], None], Callable[[], None]]:
+        """The same where gradients are known later: in mid-update, as the sum over replicas.
 
-        def finish() -> None:
-            def store() -> tf.Tensor:
-                self._store(slot, step, rows, values, with_histograms)
-                return tf.constant(True)
+        Returns:
+            What to call with the gradients of the variables and of others, as soon as they are
+            known; and what to call after the update.
+        """
+        when = self._when(step, True, loss)
 
-            tf.cond(due, store, lambda: tf.constant(False))
+        def sample() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            weights = [group.weights() for group in self._groups]
+            rows, norm = self._sample_gradients(weights, [None] * self._rows, [], when)
+            self._sample_weights(weights, when)
+            self._sample_activations(activations, when)
+            return rows, norm, _stacked(step_values())
 
-        return finish
+        found = tf.cond(when.is_due, sample, self._nothing)
+
+        def measure(gradients: Sequence[Gradient], others: Sequence[Gradient]) -> None:
+            nonlocal found
+            of_weights, unknown, values = found
+            if self._flight is not None:
+                self._flight.record(step, True, self._groups, lambda: gradients, loss)
+
+            def sample() -> tuple[tf.Tensor, tf.Tensor]:
+                # Weight decay may have moved the weights already.
+                keeps = self._request.updates
+                weights = [g.kept() if keeps else g.weights() for g in self._groups]
+                rows, norm = self._sample_gradients(weights, gradients, others, when)
+                return tf.where(OF_GRADIENT, rows, of_weights), norm
+
+            rows, norm = tf.cond(when.is_due, sample, lambda: (of_weights, unknown))
+            found = rows, norm, values
+
+        return measure, lambda: self._finish(when, *found)
 
     def flight_log(self) -> FlightLog | None:
         """What the flight recorder holds; None if there is none."""
@@ -213,78 +198,91 @@ class Sampler:
             self._armed.assign(True)
         return samples
 
-    def _sample_activations(
-        self,
-        slot: tf.Tensor,
-        activations: Sequence[Activation | None],
-        step: tf.Tensor,
-        with_histograms: tf.Tensor,
-    ) -> None:
+    def _when(self, step: tf.Tensor, may_update: tf.Tensor | bool, loss: tf.Tensor | None) -> _When:
+        is_planned = tf.equal(self._plan, step)
+        planned = tf.reduce_any(is_planned)
+        slot = tf.argmax(tf.cast(is_planned, tf.int32))
+        alarm = tf.constant(False)
+        if loss is not None:
+            alarm = self._armed & ~tf.math.is_finite(loss)
+            slot = tf.where(planned, slot, tf.constant(self._request.slots, tf.int64))
+        due = (planned | alarm) & tf.convert_to_tensor(may_update)
+        with_histograms = tf.reduce_any(tf.equal(self._histogram_plan, step))
+        return _When(step, slot, due, with_histograms, None if loss is None else alarm)
+
+    def _nothing(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        rows = tf.zeros([self._rows, len(BEFORE_COLUMNS)])
+        return rows, tf.zeros([]), tf.zeros([len(STEP_VALUES)])
+
+    def _sample_activations(self, activations: Sequence[Activation | None], when: _When) -> None:
+        if when.alarm is not None:
+            self._armed.assign(self._armed & ~when.alarm)
         store = self._activations
         if store is None or not store.has_room:
             return
-        store.store(slot, activations)
+        store.store(when.slot, activations)
         if not self._counts_activations:
             return
 
         def count() -> tf.Tensor:
-            at = tf.argmax(tf.cast(tf.equal(self._histogram_plan, step), tf.int64))
+            at = tf.argmax(tf.cast(tf.equal(self._histogram_plan, when.step), tf.int64))
             store.count(at, activations)
-            self._histogram_steps.scatter_nd_update([[at]], [step])
+            self._histogram_steps.scatter_nd_update([[at]], [when.step])
             return tf.constant(True)
 
-        tf.cond(with_histograms, count, lambda: tf.constant(False))
+        tf.cond(when.with_histograms, count, lambda: tf.constant(False))
 
-    def _sample_before(
+    def _sample_gradients(
         self,
+        weights: Sequence[tf.Tensor],
         gradients: Sequence[Gradient],
         others: Sequence[Gradient],
-        step_values: Mapping[str, tf.Tensor],
-        step: tf.Tensor,
-        with_histograms: tf.Tensor,
+        when: _When,
     ) -> tuple[tf.Tensor, tf.Tensor]:
+        """`BEFORE_COLUMNS` of all variables, and the norm of all gradients together."""
         missing = np.array([gradient is None for gradient in gradients])
-        weights = [group.weights() for group in self._groups]
         packed = [group.gradients(gradients) for group in self._groups]
         rows = self._in_order(
             [group.before(w, g) for group, w, g in zip(self._groups, weights, packed, strict=True)]
         )
         # A pack has zeros for members without a gradient, and zero is not unknown.
-        unknown = missing[:, np.newaxis] & np.array(["gradient" in c for c in BEFORE_COLUMNS])
-        rows = tf.where(unknown, float("nan"), rows)
+        rows = tf.where(missing[:, np.newaxis] & OF_GRADIENT, float("nan"), rows)
         norms = tf.boolean_mask(rows[:, BEFORE_COLUMNS.index("gradient_norm")], ~missing)
-        total = statistics.global_norm([norms, *norms_of(others)])
+        if "gradients" in self._kinds and not missing.all():
+            self._count("gradients", packed, when, unless=missing)
+        return rows, statistics.global_norm([norms, *norms_of(others)])
+
+    def _sample_weights(self, weights: Sequence[tf.Tensor], when: _When) -> None:
         if "weights" in self._kinds:
-            self._count("weights", weights, step, with_histograms)
-        if "gradients" in self._kinds:
-            self._count("gradients", packed, step, with_histograms, unless=missing)
-        # Read above, written last: the window is the change since the sample before.
+            self._count("weights", weights, when)
+        # Read before, written last: the window is the change since the sample before.
         for group, weight in zip(self._groups, weights, strict=True):
             group.keep(weight)
-        values = {**step_values, "global_gradient_norm": total}
-        return rows, tf.stack([tf.cast(values[name], tf.float32) for name in STEP_VALUES])
 
-    def _store(
-        self,
-        slot: tf.Tensor,
-        step: tf.Tensor,
-        before: tf.Tensor,
-        values: tf.Tensor,
-        with_histograms: tf.Tensor,
-    ) -> None:
+    def _finish(self, when: _When, before: tf.Tensor, norm: tf.Tensor, values: tf.Tensor) -> None:
+        """After the update, if it is due."""
+
+        def store() -> tf.Tensor:
+            self._store(when, before, norm, values)
+            return tf.constant(True)
+
+        tf.cond(when.is_due, store, lambda: tf.constant(False))
+
+    def _store(self, when: _When, before: tf.Tensor, norm: tf.Tensor, values: tf.Tensor) -> None:
         if self._request.updates:
             pairs = [(group.kept(), group.weights()) for group in self._groups]
             after = self._in_order(
                 [group.after(*pair) for group, pair in zip(self._groups, pairs, strict=True)]
             )
             if "updates" in self._kinds:
-                changes = [new - old for old, new in pairs]
-                self._count("updates", changes, step, with_histograms)
+                self._count("updates", [new - old for old, new in pairs], when)
         else:
             after = tf.fill([self._rows, len(AFTER_COLUMNS)], float("nan"))
+        is_norm = np.array(STEP_VALUES) == "global_gradient_norm"
+        values = tf.where(is_norm, norm, values)
         row = tf.concat([tf.reshape(tf.concat([before, after], axis=1), [-1]), values], axis=0)
-        self._values.scatter_nd_update([[slot]], [row])
-        self._steps.scatter_nd_update([[slot]], [step])
+        self._values.scatter_nd_update([[when.slot]], [row])
+        self._steps.scatter_nd_update([[when.slot]], [when.step])
 
     def _in_order(self, by_group: Sequence[tf.Tensor]) -> tf.Tensor:
         """Results of the groups, one below the other, in the order of the layout."""
@@ -295,8 +293,7 @@ class Sampler:
         self,
         kind: str,
         by_group: Sequence[tf.Tensor | None],
-        step: tf.Tensor,
-        due: tf.Tensor,
+        when: _When,
         unless: np.ndarray | None = None,
     ) -> None:
         """Store the bucket counts of this kind, if histograms are due."""
@@ -304,7 +301,7 @@ class Sampler:
         assert variable is not None
 
         def store() -> tf.Tensor:
-            slot = tf.argmax(tf.cast(tf.equal(self._histogram_plan, step), tf.int64))
+            slot = tf.argmax(tf.cast(tf.equal(self._histogram_plan, when.step), tf.int64))
             groups = zip(self._groups, by_group, strict=True)
             counts = self._in_order([group.bucket_counts(values) for group, values in groups])
             if unless is not None:
@@ -312,10 +309,15 @@ class Sampler:
             rows = tf.range(self._rows, dtype=tf.int64) + self._kinds.index(kind) * self._rows
             where = tf.stack([tf.fill([self._rows], slot), rows], axis=1)
             variable.scatter_nd_update(where, counts)
-            self._histogram_steps.scatter_nd_update([[slot]], [step])
+            self._histogram_steps.scatter_nd_update([[slot]], [when.step])
             return tf.constant(True)
 
-        tf.cond(due, store, lambda: tf.constant(False))
+        tf.cond(when.with_histograms, store, lambda: tf.constant(False))
+
+
+def _stacked(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """In the order of `STEP_VALUES`; zero for what is filled in later."""
+    return tf.stack([tf.cast(values.get(name, 0.0), tf.float32) for name in STEP_VALUES])
 
 
 def _padded(steps: Sequence[int], slots: int) -> list[int]:

@@ -24,7 +24,7 @@ from tbwatch.parts import Part, View
 from tbwatch.planner import Planner
 from tbwatch.quantities import derive, derive_activations
 from tbwatch.record import Record
-from tbwatch.sampler import Request, Sample
+from tbwatch.sample import Request, Sample
 from tbwatch.taps import Tap, choose
 from tbwatch.units import UnitStreaks
 
