@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         WeightHistograms,
     )
     from tbwatch.kernels import put_kernels_on_grid
+    from tbwatch.loops import LoopWatch, attach
     from tbwatch.record import Record
 
 _HOMES = {
@@ -37,10 +38,12 @@ _HOMES = {
     "GradientHistograms": "callbacks",
     "GradientNorms": "callbacks",
     "KernelGrid": "callbacks",
+    "LoopWatch": "loops",
     "Record": "record",
     "UpdateHistograms": "callbacks",
     "Watch": "callbacks",
     "WeightHistograms": "callbacks",
+    "attach": "loops",
     "put_kernels_on_grid": "kernels",
 }
 
@@ -51,11 +54,13 @@ __all__ = [
     "GradientHistograms",
     "GradientNorms",
     "KernelGrid",
+    "LoopWatch",
     "Record",
     "UpdateHistograms",
     "Watch",
     "WeightHistograms",
     "__version__",
+    "attach",
     "put_kernels_on_grid",
 ]
 

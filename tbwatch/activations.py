@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from tbwatch import statistics
 from tbwatch.histogram import BUCKETS
@@ -215,7 +216,7 @@ def _unknown(units: int) -> tf.Tensor:
 
 def _unshaped() -> tf.Variable:
     shape = tf.TensorShape(None)
-    return tf.Variable(tf.zeros([0]), shape=shape, trainable=False, name="tbwatch")
+    return ResourceVariable(tf.zeros([0]), shape=shape, trainable=False, name="tbwatch")
 
 
 _TRACED: dict[tuple[str, ...], Callable[..., tf.Tensor]] = {}

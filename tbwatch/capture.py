@@ -1,9 +1,7 @@
 """Hooks into Keras: the only file that knows how a training step reaches its optimizer.
 
-While the training function runs, and only then, the innermost optimizer's `apply` is replaced on
-the instance. So nothing of tbwatch can stay behind in the optimizer, whatever ends the run. What
-stays until the next `fit` or `train_on_batch` after an exception elsewhere is the training
-function itself; both begin with `make_train_function`, which then puts a fresh one in its place.
+The innermost optimizer's `apply` is replaced on the instance, for as long as somebody asks for it:
+`fit_hook.py` while the training function runs, `loops.py` for the length of a `with`.
 """
 
 from __future__ import annotations
@@ -17,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tbwatch import replicas
 from tbwatch.activations import Activation
 from tbwatch.flight_log import FlightLog
 from tbwatch.groups import Gradient
@@ -43,111 +42,101 @@ logger = logging.getLogger("tbwatch")
 
 
 class Capture:
-    """Instruments the training step of one model for the length of one `fit`.
+    """Samples the updates of one optimizer while its hooks are in place.
 
     Args:
-        model: a compiled Keras model, built or not.
+        model: the model whose variables are named and watched; built or not.
+        optimizer: the optimizer that the training step calls.
         select: tells of the names of all trainable variables which ones are watched.
         select_activations: tells of all activations of a step which ones are watched.
         request: gives what a sample has to hold; asked once, before the first batch.
         on_layout: called with the layout, once, before the first update happens.
         on_failure: called with an exception of ours, which then does not reach the training.
-        on_detach: called when the step is plain again, whoever asked for it.
+        skips_first_trace: whether a first trace that makes variables may be left out, because
+            whoever owns the traced function has it traced again (`needs_another_trace`).
     """
 
     def __init__(
         self,
         model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
         select: Callable[[Sequence[str]], Sequence[bool]],
         select_activations: Callable[[Sequence[Tap]], Sequence[bool]],
         request: Callable[[], Request],
         on_layout: Callable[[Layout], None],
         on_failure: Callable[[Exception], None],
-        on_detach: Callable[[], None],
+        skips_first_trace: bool,
     ) -> None:
-        self._model = model
+        self.model = model
+        self._skips_first_trace = skips_first_trace
+        # Where another optimizer trains the rest of the model, only what this one gets is ours.
+        self._takes_all = optimizer is getattr(model, "optimizer", None) and skips_first_trace
         self._select = select
         self._select_activations = select_activations
         self._ask_request = request
         self._request: Request | None = None
-        self._taps = Taps(model)
+        self._taps = Taps(model, only_in_tape=not skips_first_trace)
         self._on_layout = on_layout
         self._on_failure = on_failure
-        self._on_detach = on_detach
-        self._outer = model.optimizer
-        self._optimizer = innermost(model.optimizer)
+        self._outer = optimizer
+        self._optimizer = innermost(optimizer)
+        self._strategy = model.distribute_strategy
+        self._has_replicas = self._strategy.num_replicas_in_sync > 1
         self._sampler: Sampler | None = None
         self._rows: dict[int, int] = {}
         self._activation_rows: dict[str, int] = {}
         self._loss: tf.Tensor | None = None
         self._units: list[int] = []
         self._planned: tuple[Sequence[int], Sequence[int]] = ((), ())
+        self._reduction: Callable[..., None] | None = None
         self._inside = False
         self._failed = self._left_out = self._announced = self._chosen_in_trace = False
         self.applies = 0
 
-    # ------------------------------------------------------------------------- attach and detach
+    # --------------------------------------------------------------------------------- the hooks
 
-    def attach(self) -> None:
-        """Put the instrumented training function in place; `fit` traces it at the first batch."""
-        model = self._model
-        if model.train_function is not None:
-            self._warn_of_changed_flags()
-        model.make_train_function(force=True)
-        plain = model.train_function
+    @contextlib.contextmanager
+    def instrumented(self) -> Iterator[None]:
+        """As long as this is entered, updates pass through here, traced or run eagerly.
 
-        def train_function(iterator: Iterator[Any]) -> Any:
-            nonlocal plain
-            self._loss = None
-            try:
-                if self._request is None:
-                    self._request = self._ask_request()
-                listening = self._request.activations and not self._failed
-                if self._sampler is None and model.built and model.trainable_variables:
-                    # A step that makes variables is traced twice: make ours before it.
-                    self._guarded(lambda: self._choose(model.trainable_variables))
-                with (
-                    Replaced(self._outer, "scale_loss", partial(partial, self._scale_loss)),
-                    Replaced(self._optimizer, "apply", partial(partial, self._apply)),
-                    self._taps if listening else contextlib.nullcontext(),
-                ):
-                    logs = plain(iterator)
-                if self._left_out and not self._announced and not self._failed:
-                    # The trace that we left out was the only one: have the step traced again.
-                    plain = model._make_function(model.train_step)
-                return logs
-            except (StopIteration, tf.errors.OutOfRangeError):
-                raise  # the regular end of an epoch
-            except BaseException:
-                self.detach()
-                raise
+        Raises:
+            PatternError: if a pattern matches no variable.
+        """
+        self._loss = None
+        if self._request is None:
+            self._request = self._ask_request()
+        variables = self.model.trainable_variables if self.model.built else ()
+        if self._sampler is None and variables and self._takes_all:
+            # A step that makes variables is traced twice: make ours before it.
+            self._guarded(lambda: self._choose(variables))
+        with contextlib.ExitStack() as stack:
+            for replaced in (
+                Replaced(self._outer, "scale_loss", partial(partial, self._scale_loss)),
+                Replaced(self._optimizer, "apply", partial(partial, self._apply)),
+            ):
+                stack.enter_context(replaced)
+            if self._has_replicas:
+                reduce = partial(partial, self._reduce)
+                stack.enter_context(Replaced(self._optimizer, "_all_reduce_sum_gradients", reduce))
+            if self._request.activations and not self._failed:
+                stack.enter_context(self._taps)
+            yield
 
-        def make_train_function(force: bool = False) -> Any:
-            # A new fit or a train_on_batch begins, and the fit that attached us never ended.
-            self.detach()
-            return model.make_train_function(force=force)
+    @property
+    def needs_another_trace(self) -> bool:
+        """Whether the only trace so far was left out, because it made variables."""
+        return self._left_out and not self._announced and not self._failed
 
-        # Past Keras' attribute tracking: these are no part of the model.
-        vars(model)["train_function"] = train_function
-        vars(model)["make_train_function"] = make_train_function
-
-    def detach(self) -> None:
-        """Take everything out of the model; the next `fit` traces a plain step."""
-        if vars(self._model).pop("make_train_function", None) is None:
-            return
-        self._model.train_function = None
-        self._on_detach()
-
-    def _warn_of_changed_flags(self) -> None:
+    def warn_of_changed_flags(self) -> None:
         """Say so if the step that was traced before trains other variables than a new one will.
 
         Keras goes on with the old trace until `compile`. Watching needs a new one, which follows
         the flags: the one case in which watching changes what is trained.
         """
-        if has_own_step(self._model):
+        if has_own_step(self.model):
             return  # which variables its optimizer trains is its own affair
         traced = {key_of(v) for v in self._optimizer._trainable_variables}
-        now = {key_of(v): v for v in self._model.trainable_variables}
+        now = {key_of(v): v for v in self.model.trainable_variables}
         if self._optimizer.built and traced != set(now):
             logger.warning(
                 "tbwatch: `trainable` was changed without compile(), so Keras alone would go on "
@@ -156,11 +145,6 @@ class Capture:
                 len(traced),
                 len(now),
             )
-
-    @property
-    def is_attached(self) -> bool:
-        """Whether the training function in place is the instrumented one."""
-        return "make_train_function" in vars(self._model)
 
     # ----------------------------------------------------------------------------- the host side
 
@@ -202,8 +186,21 @@ class Capture:
     # -------------------------------------------------------------------- inside the training step
 
     def _scale_loss(self, original: Callable[[tf.Tensor], tf.Tensor], loss: tf.Tensor) -> tf.Tensor:
-        self._loss = loss
+        seen: tf.Tensor | None = loss
+        if self._has_replicas:
+            # Keras has divided each replica's by their number.
+            seen = replicas.sum_over_replicas(loss, self._strategy)
+        if replicas.is_first():
+            self._loss = seen
         return original(loss)
+
+    def _reduce(self, original: Callable[..., Any], grads_and_vars: Any) -> Any:
+        """Keras adds the gradients of all replicas up."""
+        reduced = list(original(grads_and_vars))
+        if self._reduction is not None and replicas.is_first():
+            measure, self._reduction = self._reduction, None
+            self._guarded(lambda: measure(reduced))
+        return reduced
 
     def _apply(
         self,
@@ -211,6 +208,9 @@ class Capture:
         grads: Sequence[Gradient],
         trainable_variables: Sequence[Any] | None = None,
     ) -> None:
+        if not replicas.is_first():
+            original(grads, trainable_variables)
+            return
         finish = None
         gradients = list(grads)
         variables = None if trainable_variables is None else list(trainable_variables)
@@ -225,6 +225,7 @@ class Capture:
         finally:
             self._inside = not outermost
 
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow is
     def _guarded(self, function: Callable[[], Any]) -> Any:
         """Run our part of the step; a failure of ours switches us off, not the training."""
         if self._failed:
@@ -249,7 +250,8 @@ class Capture:
             return None
         if self._sampler is None:
             self._choose(variables)
-        if not self._left_out and self._makes_variables(variables):
+        makes_variables = self._makes_variables(variables)
+        if makes_variables and self._skips_first_trace and not self._left_out:
             # What a first trace that makes variables samples never runs: TensorFlow traces again.
             # Leaving it out halves our share of the tracing.
             self._left_out = True
@@ -272,6 +274,8 @@ class Capture:
                 others.append(position)
             else:
                 by_row[row] = position
+        if self._has_replicas:
+            return self._around_reduction(variables, activations)
         steps = self.batches_per_update
         calls = tf.convert_to_tensor(optimizer._iterations.value) + 1
 
@@ -290,9 +294,34 @@ class Capture:
             loss=self._known_loss(),
         )
 
+    def _around_reduction(
+        self, variables: Sequence[Any], activations: Sequence[Activation | None]
+    ) -> Callable[[], None]:
+        """With several replicas the gradient is known once Keras has added theirs up.
+
+        It is unscaled and clipped by then: Keras clips that of each replica.
+        """
+        assert self._sampler is not None
+        measure, finish = self._sampler.around_reduction(
+            step=tf.convert_to_tensor(self._optimizer._iterations.value) + 1,
+            step_values=self._step_values,
+            activations=activations,
+            loss=self._known_loss(),
+        )
+
+        def reduced(grads_and_vars: Sequence[tuple[Gradient, Any]]) -> None:
+            by_key = {key_of(variable): gradient for gradient, variable in grads_and_vars}
+            watched = [by_key.pop(key_of(variable), None) for variable in self._natives]
+            measure(watched, list(by_key.values()))
+
+        self._reduction = reduced
+        return finish
+
     def _makes_variables(self, variables: Sequence[Any]) -> bool:
         """Build the optimizer if need be; whether this trace makes variables."""
         optimizer = self._optimizer
+        if self._has_replicas:
+            return False  # Keras has built everything: no replica could do so alone
         count = len(optimizer.variables)
         if not optimizer.built:
             # As `apply` would do itself: accumulators have to exist before we can read them.
@@ -300,7 +329,7 @@ class Capture:
                 optimizer.build(variables)
         if tf.executing_eagerly():
             return False
-        metrics = getattr(self._model, "_compile_metrics", None)
+        metrics = getattr(self.model, "_compile_metrics", None)
         unbuilt_metrics = metrics is not None and not metrics.built
         return self._chosen_in_trace or len(optimizer.variables) > count or unbuilt_metrics
 
@@ -339,9 +368,10 @@ class Capture:
     def _choose(self, variables: Sequence[Any]) -> None:
         """Fix what is watched and make the device state, outside of any graph being traced."""
         # Forward order is the model's; what only the optimizer knows comes after it.
-        known = {key_of(v): v for v in [*self._model.trainable_variables, *variables]}
-        members = [v for v in known.values() if is_watchable(v)]
-        names = unique_names(path_of(v, self._model.name) for v in members)
+        known = {key_of(v): v for v in [*self.model.trainable_variables, *variables]}
+        mine = set(known) if self._takes_all else {key_of(v) for v in variables}
+        members = [v for key, v in known.items() if key in mine and is_watchable(v)]
+        names = unique_names(path_of(v, self.model.name) for v in members)
         chosen = self._select(names)
         watched = [
             (name, variable)
@@ -388,9 +418,9 @@ class Capture:
                         self._names, self._natives, self._regularized, strict=True
                     )
                 ),
-                frozen=tuple(frozen_names(self._model)),
+                frozen=tuple(frozen_names(self.model)),
                 activations=tuple(chosen),
-                setup=setup_of(self._model, self._optimizer, output_units),
+                setup=setup_of(self.model, self._optimizer, output_units),
             )
             assert self._sampler is not None
             self._sampler.make_room(self._units)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from tbwatch import statistics
 from tbwatch.histogram import BUCKETS
@@ -133,9 +134,10 @@ def norms_of(gradients: Sequence[Gradient]) -> list[tf.Tensor]:
 
 
 def state(shape: Sequence[int], dtype: tf.DType = tf.float32, device: str = "") -> tf.Variable:
-    """A variable of ours, which belongs to no model and no optimizer."""
+    """A variable of ours, which belongs to no model, no optimizer and no distribution strategy."""
     with tf.device(device or None):
-        return tf.Variable(tf.zeros(shape, dtype), trainable=False, name="tbwatch")
+        # `tf.Variable` itself would ask the strategy whose scope this is, and its other replicas.
+        return ResourceVariable(tf.zeros(shape, dtype), trainable=False, name="tbwatch")
 
 
 def _bucket_counts(by: statistics.Reduction, values: tf.Tensor) -> tf.Tensor:

@@ -89,7 +89,7 @@ def has_own_step(model: keras.Model) -> bool:
 def _further_optimizers(model: keras.Model) -> set[int]:
     """Optimizers that a model keeps besides the one that it was compiled with."""
     every = {id(v) for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)}
-    return every - {id(model.optimizer)}
+    return every - {id(getattr(model, "optimizer", None))}
 
 
 def _only_loss(model: keras.Model) -> Any:

@@ -10,14 +10,16 @@ import math
 import time
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import keras
 import numpy as np
 
+from tbwatch import replicas
 from tbwatch.capture import Capture
 from tbwatch.delivery import Delivery
+from tbwatch.fit_hook import fit_hook
 from tbwatch.layout import Layout
 from tbwatch.models import PatternError
 from tbwatch.parts import Part, View
@@ -38,8 +40,9 @@ LEAST_SLOTS = 4
 class _History:
     """What outlives a fit: a second fit of the same model goes on where the first one ended."""
 
-    start: int | None = None
-    optimizer: weakref.ref[Any] | None = None
+    starts: weakref.WeakKeyDictionary[Any, int] = dataclasses.field(
+        default_factory=weakref.WeakKeyDictionary
+    )
     initial_rms: dict[str, float | None] = dataclasses.field(default_factory=dict)
     constant: dict[str, bool] = dataclasses.field(default_factory=dict)
     streaks: dict[tuple[str, int], UnitStreaks] = dataclasses.field(default_factory=dict)
@@ -56,8 +59,18 @@ class Session:
         problems: what went wrong, by kind, and how often.
     """
 
-    def __init__(self, model: keras.Model, params: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        hook: Hook,
+        batches_per_epoch: int | None = None,
+        batches_per_call: int | None = None,
+    ) -> None:
         self._model = model
+        self._optimizer = optimizer
+        self._hook = hook
+        self._given_batches_per_call = batches_per_call
         self._history = _HISTORIES.setdefault(model, _History())
         self._parts: list[Part] = []
         self._delivery = Delivery(self._reported, lambda: self._capture.flight_log())
@@ -71,23 +84,28 @@ class Session:
         self.problems: Counter[str] = Counter()
         self._capture = Capture(
             model,
+            optimizer,
             select=self._select,
             select_activations=self._select_activations,
             request=self._request,
             on_layout=self._on_layout,
             on_failure=lambda error: self._report("capture", f"sampling failed: {error!r}"),
-            on_detach=self._flush,
+            skips_first_trace=hook.skips_first_trace,
         )
-        self._capture.attach()
         self._planner = Planner(
-            self._started_at(), self._capture.batches_per_update, params.get("steps")
+            self._started_at(), self._capture.batches_per_update, batches_per_epoch
         )
+        self._batches_at_start, self._has_said_unheard = self._capture.batches_done, False
         _SESSIONS.add(self)
+
+    def is_of(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> bool:
+        """Whether it watches this optimizer train this model."""
+        return self._model is model and self._optimizer is optimizer
 
     @property
     def is_over(self) -> bool:
         """Whether the fit has ended, or another one has taken its place."""
-        return not self._capture.is_attached
+        return not self._hook.is_attached(self._capture)
 
     # ------------------------------------------------------------------------- begin and end of fit
 
@@ -95,6 +113,8 @@ class Session:
         """Take part in the fit that begins; joining twice is joining once."""
         self._parts += [part for part in parts if all(part is not p for p in self._parts)]
         self._delivery.open(part.log_dir for part in parts)
+        if self.is_over:
+            self._hook.attach(self._capture, self._flush)
 
     def leave(self, parts: Sequence[Part]) -> None:
         """The fit has ended for these parts."""
@@ -107,20 +127,27 @@ class Session:
         if self._parts or not was_watched:
             return
         if not self._capture.applies and self._batches:
-            has_any = bool(self._model.trainable_variables)
-            uncalled = "the training step never called model.optimizer"
-            reason = uncalled if has_any else "the model has no trainable variables"
-            logger.warning("tbwatch: nothing was watched: %s.", reason)
-        self._capture.detach()
+            self._say_unheard()
+        self._hook.detach(self._capture)
         self._delivery.close()
+
+    def warn_if_unheard(self) -> None:
+        """Say so, once, if the optimizer has made updates that did not pass through here."""
+        if not self._capture.applies and self._capture.batches_done > self._batches_at_start:
+            self._say_unheard()
+
+    def _say_unheard(self) -> None:
+        if not self._has_said_unheard:
+            has_any = bool(self._model.trainable_variables)
+            reason = self._hook.unheard if has_any else "the model has no trainable variables"
+            logger.warning("tbwatch: nothing was watched: %s.", reason)
+        self._has_said_unheard = True
 
     def _started_at(self) -> int:
         """Updates that the optimizer had made when it was first watched."""
-        history, optimizer, done = self._history, self._model.optimizer, self._capture.updates_done
-        known = history.optimizer is not None and history.optimizer() is optimizer
-        if not known or history.start is None or history.start > done:
-            history.start, history.optimizer = done, weakref.ref(optimizer)
-        return history.start
+        starts, done = self._history.starts, self._capture.updates_done
+        starts[self._optimizer] = min(starts.get(self._optimizer, done), done)
+        return starts[self._optimizer]
 
     def _request(self) -> Request:
         """What a sample has to hold for the parts that have joined; asked at the first trace."""
@@ -153,8 +180,12 @@ class Session:
         for variable in layout.variables:
             self._history.initial_rms.setdefault(variable.name, variable.initial_rms)
             self._history.constant.setdefault(variable.name, variable.constant)
+        setup = layout.setup
         self._layout = dataclasses.replace(
             layout,
+            setup=dataclasses.replace(
+                setup, optimizers=max(setup.optimizers, self._hook.optimizers)
+            ),
             variables=tuple(
                 dataclasses.replace(
                     v,
@@ -186,11 +217,13 @@ class Session:
             return
         self._calls += 1
         self._batches = batch + 1
-        numbers = {k: float(v) for k, v in (logs or {}).items() if _is_number(v)}
+        numbers = _numbers(logs) if self._hook.gives_numbers else {}
         loss = numbers.get("loss", 0.0)
         is_news = not math.isfinite(loss) and not self._logged_nonfinite
         with self._reported("handling a sample"):
             samples = self._collected(at_once=is_news)
+            if samples and not self._hook.gives_numbers:
+                numbers = _numbers(logs)
             if any(not math.isfinite(sample.values["loss"]) for sample in samples):
                 is_news = False  # it was sampled, planned or not
             for sample in samples:
@@ -201,9 +234,9 @@ class Session:
             with self._reported("handling the logs"):
                 self._dispatch_logs(numbers)
         self._logged_nonfinite = not math.isfinite(loss)
-        if not self._capture.is_attached:
+        if self.is_over:
             # Another callback had the step rebuilt, as train_on_batch does.
-            self._capture.attach()
+            self._hook.attach(self._capture, self._flush)
 
     def end_epoch(self, part: Part, epoch: int) -> None:
         """An epoch (from 0) has ended: what was recorded of it goes to the disk."""
@@ -252,7 +285,8 @@ class Session:
 
     @property
     def _batches_per_call(self) -> int:
-        return max(int(self._model.steps_per_execution or 1), 1)
+        given = self._given_batches_per_call
+        return given or max(int(self._model.steps_per_execution or 1), 1)
 
     @property
     def _slots(self) -> int:
@@ -356,6 +390,10 @@ class Session:
             logger.warning("tbwatch: %s. The training goes on; said once.", message)
 
 
+def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:
+    return {name: float(value) for name, value in (logs or {}).items() if _is_number(value)}
+
+
 def _is_number(value: Any) -> bool:
     try:
         float(value)
@@ -364,29 +402,65 @@ def _is_number(value: Any) -> bool:
     return True
 
 
+class Hook(Protocol):
+    """A way into the training step.
+
+    Attributes:
+        skips_first_trace: as in `Capture`.
+        gives_numbers: whether logs are on the host already; reading others makes the device wait.
+        unheard: what it means if updates do not pass through the hooks.
+    """
+
+    skips_first_trace: bool
+    gives_numbers: bool
+    unheard: str
+
+    @property
+    def optimizers(self) -> int:
+        """How many optimizers are watched by such hooks at a time, as far as they know."""
+
+    def attach(self, capture: Capture, on_detach: Callable[[], None]) -> None:
+        """Put the hooks of a capture in place, until they are detached by whomever."""
+
+    def detach(self, capture: Capture) -> None:
+        """Take them out."""
+
+    def is_attached(self, capture: Capture) -> bool:
+        """Whether they are in place."""
+
+
 _HISTORIES: weakref.WeakKeyDictionary[keras.Model, _History] = weakref.WeakKeyDictionary()
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 
-def session_of(model: keras.Model, params: Mapping[str, Any]) -> Session | None:
+def session_of(
+    model: keras.Model, params: Mapping[str, Any], optimizer: keras.optimizers.Optimizer | None
+) -> Session | None:
     """The session of the fit that is going on, or that begins; None if it cannot be watched.
 
     Args:
         model: the model that is fitted.
         params: what Keras tells callbacks of the fit.
+        optimizer: the one to watch; None for that of the model.
     """
-    if model.optimizer is None:
+    if optimizer is None:
+        optimizer = model.optimizer
+    if optimizer is None:
         logger.warning("tbwatch: nothing is watched: the model has no optimizer.")
         return None
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    if replicas > 1:
-        # In the step each replica sees its own gradient only: better nothing than a wrong number.
-        logger.warning("tbwatch: training on %d replicas is not watched yet.", replicas)
+    reason = replicas.refusal(model.distribute_strategy)
+    if reason:
+        logger.warning("tbwatch: nothing is watched: %s.", reason)
         return None
     for session in _SESSIONS:
-        if session._model is model and not session.is_over:
+        if session.is_of(model, optimizer) and not session.is_over:
             return session
-    return Session(model, params)
+    return Session(model, optimizer, fit_hook(model), params.get("steps"))
+
+
+def is_watched(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether a session watches this optimizer now."""
+    return any(session._optimizer is optimizer and not session.is_over for session in _SESSIONS)
 
 
 @atexit.register

@@ -12,7 +12,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager.record import could_possibly_record
 
+from tbwatch import replicas
 from tbwatch.activations import Activation
 from tbwatch.layout import WatchedActivation, unique_names
 from tbwatch.models import PatternError, flat_layers, is_container, layer_paths
@@ -60,10 +62,13 @@ class Taps:
 
     Args:
         model: the model, built or not.
+        only_in_tape: listen only where a gradient tape records: a loop may call the model for
+            other purposes between two training steps.
     """
 
-    def __init__(self, model: keras.Model) -> None:
+    def __init__(self, model: keras.Model, only_in_tape: bool = False) -> None:
         self._model = model
+        self._only_in_tape = only_in_tape
         self._heard: list[_Heard] = []
         self._outputs: list[Any] = []
         # What a layer's activation function has received and returned in the call at hand.
@@ -115,6 +120,10 @@ class Taps:
         self._forget()
         return [tap for tap in taps if tap.source.tensor.shape[tap.source.axis]]
 
+    def _listens(self) -> bool:
+        """Whether the call at hand belongs to a training step, in the replica that measures."""
+        return replicas.is_first() and (not self._only_in_tape or could_possibly_record())
+
     def _forget(self) -> None:
         self._heard.clear()
         self._outputs.clear()
@@ -145,6 +154,8 @@ class Taps:
 
     def _listening(self, layer: Any, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
+            if not self._listens():
+                return original(*args, **kwargs)
             self._inside.pop(id(layer), None)
             outputs = original(*args, **kwargs)
             received, returned, function = self._inside.pop(id(layer), (None, None, ""))
@@ -159,8 +170,9 @@ class Taps:
 
         def activation(x: Any, *args: Any, **kwargs: Any) -> Any:
             returned = original(x, *args, **kwargs)
-            # An activation layer receives what the layer before it hands on: heard already.
-            self._inside[id(layer)] = (None if is_whole else x, returned, function)
+            if self._listens():
+                # An activation layer receives what the layer before hands on: heard already.
+                self._inside[id(layer)] = (None if is_whole else x, returned, function)
             return returned
 
         return activation
@@ -168,7 +180,8 @@ class Taps:
     def _whole(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
             outputs = original(*args, **kwargs)
-            self._outputs += tf.nest.flatten(outputs)
+            if self._listens():
+                self._outputs += tf.nest.flatten(outputs)
             return outputs
 
         return call

@@ -27,12 +27,13 @@ class SharedCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras i
     """Takes its members through a fit: all of them share one instrumented step."""
 
     _session: Session | None = None
+    optimizer: keras.optimizers.Optimizer | None = None
 
     def members(self) -> Sequence[Part]:
         raise NotImplementedError
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self._session = session_of(self.model, self.params or {})
+        self._session = session_of(self.model, self.params or {}, self.optimizer)
         if self._session is not None:
             self._session.join(self.members())
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import keras
+
 from tbwatch.alerts import Alert
 from tbwatch.callbacks._base import (
     LogDir,
@@ -34,6 +36,9 @@ class Watch(SharedCallback):
     Args:
         log_dir: directory of the run, as in Keras' `TensorBoard`, which may write into the same
             one; files go to `<log_dir>/tbwatch`.
+        optimizer: the optimizer to watch, where the training step of your model calls another one
+            than `model.optimizer`, as in a GAN: one `Watch` for each, with a `log_dir` of its own.
+            Only the variables that it gets are watched. None for `model.optimizer`.
         update_freq: when to record norms, ratios and judge them: as in `GradientNorms`.
         histogram_freq: histograms and kernel pictures every so many epochs, as in
             `WeightHistograms`; 0 for none at all, as in Keras.
@@ -76,6 +81,7 @@ class Watch(SharedCallback):
         self,
         log_dir: LogDir = "logs",
         *,
+        optimizer: keras.optimizers.Optimizer | None = None,
         update_freq: int | str = "auto",
         histogram_freq: int = 1,
         histogram_update_freq: int | str | None = "auto",
@@ -89,6 +95,9 @@ class Watch(SharedCallback):
         stop_on: Collection[str] = (),
     ) -> None:
         super().__init__()
+        if optimizer is not None and not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise TypeError(f"optimizer must be a Keras optimizer, or None; got {optimizer!r}.")
+        self.optimizer = optimizer
         chosen: dict[str, Any] = {"include": include, "exclude": exclude}
         selection = Selection(include, exclude)
         sparse_schedule(histogram_freq, histogram_update_freq, "histogram_update_freq")

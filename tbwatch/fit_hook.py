@@ -1,0 +1,114 @@
+"""The way into `fit`: an instrumented training function in the place of Keras' own.
+
+Hooks are in place while the training function runs, and only then. So nothing of tbwatch can stay
+behind in the optimizer, whatever ends the run. What stays until the next `fit` or `train_on_batch`
+after an exception elsewhere is the training function itself; both begin with
+`make_train_function`, which then puts a fresh one in its place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tbwatch.capture import Capture
+
+
+class FitHook:
+    """The instrumented training function of one model; shared by those who watch it.
+
+    Args:
+        model: a compiled model.
+    """
+
+    skips_first_trace = gives_numbers = True
+    unheard = (
+        "the training step never called model.optimizer; if it calls another one, hand that to "
+        "Watch(optimizer=...)"
+    )
+
+    def __init__(self, model: keras.Model) -> None:
+        self._model = weakref.ref(model)
+        self._plain: Callable[..., Any] | None = None
+        self._captures: dict[Capture, Callable[[], None]] = {}
+
+    @property
+    def optimizers(self) -> int:
+        """How many optimizers of this model are watched."""
+        return len(self._captures)
+
+    def attach(self, capture: Capture, on_detach: Callable[[], None]) -> None:
+        """Instrument the step for a capture; `fit` traces it at the next batch.
+
+        Args:
+            capture: what samples.
+            on_detach: called when the step is plain again, whoever asked for it.
+        """
+        model = self._fitted
+        if not self._captures and model.train_function is not None:
+            capture.warn_of_changed_flags()
+        vars(model).pop("make_train_function", None)
+        self._captures[capture] = on_detach
+        model.make_train_function(force=True)
+        self._plain = model.train_function
+        # Past Keras' attribute tracking: these are no part of the model.
+        vars(model)["train_function"] = self._train_function
+        vars(model)["make_train_function"] = self._make_train_function
+
+    def detach(self, capture: Capture) -> None:
+        """Take a capture out; with the last one the step is plain again."""
+        on_detach = self._captures.pop(capture, None)
+        if on_detach is None:
+            return
+        if not self._captures:
+            vars(self._fitted).pop("make_train_function", None)
+            self._fitted.train_function = None
+            self._plain = None
+        on_detach()
+
+    def is_attached(self, capture: Capture) -> bool:
+        """Whether the training function in place is instrumented for this capture."""
+        return capture in self._captures
+
+    @property
+    def _fitted(self) -> keras.Model:
+        model = self._model()
+        assert model is not None, "a model is alive while it is fitted"
+        return model
+
+    def _train_function(self, iterator: Iterator[Any]) -> Any:
+        assert self._plain is not None
+        try:
+            with contextlib.ExitStack() as hooks:
+                for capture in self._captures:
+                    hooks.enter_context(capture.instrumented())
+                logs = self._plain(iterator)
+            if any(capture.needs_another_trace for capture in self._captures):
+                model = self._fitted
+                self._plain = model._make_function(model.train_step)
+            return logs
+        except (StopIteration, tf.errors.OutOfRangeError):
+            raise  # the regular end of an epoch
+        except BaseException:
+            self._detach_all()
+            raise
+
+    def _make_train_function(self, force: bool = False) -> Any:
+        # A new fit or a train_on_batch begins, and the fit that was watched never ended.
+        self._detach_all()
+        return self._fitted.make_train_function(force=force)
+
+    def _detach_all(self) -> None:
+        for capture in list(self._captures):
+            self.detach(capture)
+
+
+def fit_hook(model: keras.Model) -> FitHook:
+    """The hook that is in place in a model, or a new one."""
+    found = getattr(vars(model).get("make_train_function"), "__self__", None)
+    return found if isinstance(found, FitHook) else FitHook(model)
