@@ -76,7 +76,7 @@ def main() -> None:
     batches = make_batches(train, options.batch_size, shuffle_seed=options.seed)
     shares = iter(strategy.experimental_distribute_dataset(batches))
 
-    @tf.function
+    @tf.function  # type: ignore[untyped-decorator]  # TensorFlow has no types
     def train_step(batch: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
         def on_one_replica(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
             with tf.GradientTape() as tape:

@@ -10,8 +10,8 @@ import keras
 
 from tbwatch import replicas
 from tbwatch.alerts import Alert
-from tbwatch.callbacks import Watch
 from tbwatch.callbacks._base import LogDir
+from tbwatch.callbacks.watch import LoopCallback
 from tbwatch.detectors.rule import check_int
 from tbwatch.loop_hook import LoopHook
 from tbwatch.session import Session, is_watched
@@ -24,13 +24,19 @@ class LoopWatch:
 
     Attributes:
         alerts: every alert so far, oldest first.
+
+    Example:
+        >>> watch = attach(model, "logs/run1", optimizer=optimizer)  # doctest: +SKIP
+        >>> train_step(x, y)  # doctest: +SKIP
+        >>> watch.step()  # doctest: +SKIP
+        >>> watch.close()  # doctest: +SKIP
     """
 
     def __init__(
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        watch: Watch,
+        watch: LoopCallback,
         updates_per_step: int,
     ) -> None:
         self._model, self._optimizer, self._watch = model, optimizer, watch
@@ -177,4 +183,4 @@ def attach(
         raise ValueError(f"attach cannot watch this: {reason}.")
     if is_watched(optimizer):
         raise ValueError(f"optimizer is watched already: close the other watch of {optimizer!r}.")
-    return LoopWatch(model, optimizer, Watch(log_dir, **options), updates_per_step)
+    return LoopWatch(model, optimizer, LoopCallback(log_dir, **options), updates_per_step)

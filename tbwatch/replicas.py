@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 
 import tensorflow as tf
@@ -50,6 +52,15 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     jobs = resolver.cluster_spec().as_dict()
     chief = "chief" if "chief" in jobs else "worker"
     return (resolver.task_type, resolver.task_id) == (chief, 0)
+
+
+def has_workers() -> bool:
+    """Whether `TF_CONFIG` makes this process one of several workers."""
+    try:
+        cluster = json.loads(os.environ.get("TF_CONFIG", "{}"))["cluster"]
+        return sum(len(cluster.get(job, ())) for job in ("chief", "worker")) > 1
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False  # none, or not ours to complain about
 
 
 def refusal(strategy: Any) -> str | None:

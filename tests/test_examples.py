@@ -463,3 +463,31 @@ def test_report_lists_alerts(capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 alerts:\n[warning] first\n[info] second\n" in printed
     assert "tensorboard --logdir 'my logs'\n" in printed
     assert "tbwatch alerts 'my logs'\n" in printed
+
+
+# Custom loops
+
+
+def test_custom_loop(tmp_path: Path) -> None:
+    """A loop by hand learns without an alert; clipped far too low, it does not, and is told why."""
+    digits, log_dir = small_file(tmp_path), tmp_path / "run"
+    options = ["--data", digits, "--batch-size", "20", "--epochs", "20"]
+    done = run("custom_loop.py", *options, "--log-dir", str(log_dir), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Epoch 20 of 20: loss" in done.stdout
+    assert "No alerts: " in done.stdout
+    assert float(done.stdout.split("Test accuracy: ")[1].split()[0]) > 0.5
+    assert list((log_dir / "tbwatch").rglob("events.out.tfevents.*"))
+    done = run("custom_loop.py", *options, "--clip", "1e-5", cwd=tmp_path)
+    assert "update_too_small" in done.stdout.split("Test accuracy: ")[1]
+
+
+def test_multi_worker(tmp_path: Path) -> None:
+    """Two workers that the script starts by itself: one of them writes."""
+    log_dir = tmp_path / "run"
+    options = ["--data", small_file(tmp_path), "--batch-size", "20", "--log-dir", str(log_dir)]
+    done = run("multi_worker.py", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("Epoch 1 of 1: loss") == 1
+    assert f"\n  tbwatch alerts {log_dir}\n" in done.stdout
+    assert len(list((log_dir / "tbwatch").rglob("events.out.tfevents.*"))) == 1

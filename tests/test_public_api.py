@@ -23,11 +23,13 @@ PUBLIC = [
     "GradientHistograms",
     "GradientNorms",
     "KernelGrid",
+    "LoopWatch",
     "Record",
     "UpdateHistograms",
     "Watch",
     "WeightHistograms",
     "__version__",
+    "attach",
     "put_kernels_on_grid",
 ]
 

@@ -1,8 +1,6 @@
 """Callbacks at work in real fits: schedules, combinations, models of all kinds."""
 
 import logging
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -10,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 import tbwatch
-from tbwatch import capture
+from tbwatch import capture, replicas
+from tbwatch.fit_hook import FitHook
 from tbwatch.reader import read_run
 from tbwatch.testing import Recorder
 from tests.nets import L, compile_, convnet, fit, images, scalars, tags
@@ -95,9 +94,9 @@ def test_the_parts_one_by_one_make_the_series_of_watch(tmp_path):
 def test_the_step_is_instrumented_once(tmp_path, monkeypatch):
     """However many callbacks are passed, one Capture attaches to the model."""
     attached = []
-    original = capture.Capture.attach
+    original = FitHook.attach
     monkeypatch.setattr(
-        capture.Capture, "attach", lambda self: (attached.append(self), original(self))[1]
+        FitHook, "attach", lambda self, *args: (attached.append(self), original(self, *args))[1]
     )
     fit(
         convnet(),
@@ -409,24 +408,40 @@ def test_two_callbacks_on_one_directory(tmp_path):
     assert len(read_run(tmp_path).alerts) == 1
 
 
-def test_several_replicas_are_refused_in_one_sentence(tmp_path, caplog):
-    """Each replica sees its own gradient only: better no number than a wrong one."""
-    code = f"""
-import keras, numpy as np, tensorflow as tf, tbwatch
-cpu = tf.config.list_physical_devices("CPU")[0]
-two = [tf.config.LogicalDeviceConfiguration()] * 2
-tf.config.set_logical_device_configuration(cpu, two)
-with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
-    model = keras.Sequential([keras.layers.Input((4,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse")
-callbacks = [tbwatch.Watch({str(tmp_path)!r})]
-model.fit(np.ones((8, 4)), np.ones((8, 1)), batch_size=4, verbose=0, callbacks=callbacks)
-print("iterations", int(model.optimizer.iterations.numpy()))
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "iterations 2" in done.stdout
-    assert done.stderr.count("training on 2 replicas is not watched yet") == 1
+def test_a_strategy_that_is_not_supported(tmp_path, caplog, monkeypatch):
+    """`fit` goes on unwatched, and a warning says why; `attach` is refused with the same words."""
+    monkeypatch.setattr(replicas, "refusal", lambda strategy: "XStrategy is not supported")
+    model = convnet()
+    fit(model, tbwatch.Watch(tmp_path), updates=2)
+    assert int(model.optimizer.iterations) == 2
+    (said,) = [r.getMessage() for r in caplog.records if r.name == "tbwatch"]
+    assert said == "tbwatch: nothing is watched: XStrategy is not supported."
+    with pytest.raises(ValueError, match=r"cannot watch this: XStrategy is not supported\."):
+        tbwatch.attach(model, tmp_path)
     assert not tags(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("config", "warns"),
+    [
+        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', True),
+        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}}', True),
+        ('{"cluster": {"worker": ["a:1"]}}', False),
+        ("{}", False),
+        ("[3]", False),
+        ("no JSON", False),
+    ],
+)
+def test_fit_on_several_workers(config, warns, tmp_path, caplog, monkeypatch):
+    """Keras fails there before it asks a callback, so the hint comes with the construction."""
+    monkeypatch.setenv("TF_CONFIG", config)
+    tbwatch.Watch(tmp_path)
+    said = [r.getMessage() for r in caplog.records if r.name == "tbwatch"]
+    assert len(said) == warns
+    assert all("tbwatch.attach" in message for message in said)
+    caplog.clear()
+    tbwatch.attach(convnet(), tmp_path).close()
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("steps_per_execution", [2, 3])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras
 
+from tbwatch import replicas
 from tbwatch.alerts import Alert
 from tbwatch.callbacks._base import (
     LogDir,
@@ -28,6 +30,8 @@ from tbwatch.detectors import Chosen
 from tbwatch.parts import Part
 from tbwatch.selection import LayerSelection, Pattern, Selection
 from tbwatch.verdict import ranked, report
+
+logger = logging.getLogger("tbwatch")
 
 
 class Watch(SharedCallback):
@@ -77,6 +81,8 @@ class Watch(SharedCallback):
         []
     """
 
+    _is_for_fit = True
+
     def __init__(
         self,
         log_dir: LogDir = "logs",
@@ -98,6 +104,12 @@ class Watch(SharedCallback):
         if optimizer is not None and not isinstance(optimizer, keras.optimizers.Optimizer):
             raise TypeError(f"optimizer must be a Keras optimizer, or None; got {optimizer!r}.")
         self.optimizer = optimizer
+        if self._is_for_fit and replicas.has_workers():
+            logger.warning(
+                "tbwatch: TF_CONFIG names several workers, and fit of Keras 3 fails under "
+                "MultiWorkerMirroredStrategy, watched or not; write the loop yourself and watch it "
+                "with tbwatch.attach."
+            )
         chosen: dict[str, Any] = {"include": include, "exclude": exclude}
         selection = Selection(include, exclude)
         sparse_schedule(histogram_freq, histogram_update_freq, "histogram_update_freq")
@@ -163,6 +175,12 @@ class Watch(SharedCallback):
     def members(self) -> Sequence[Part]:
         """Its parts."""
         return self._parts
+
+
+class LoopCallback(Watch):
+    """A `Watch` that no `fit` calls, but a custom loop."""
+
+    _is_for_fit = False
 
 
 def _chosen_layers(activations: object) -> LayerSelection | None:
