@@ -18,6 +18,7 @@ import numpy as np
 
 from tbwatch.capture import Capture
 from tbwatch.delivery import Delivery
+from tbwatch.format import told
 from tbwatch.layout import Layout
 from tbwatch.models import PatternError
 from tbwatch.parts import Part, View
@@ -75,7 +76,7 @@ class Session:
             select_activations=self._select_activations,
             request=self._request,
             on_layout=self._on_layout,
-            on_failure=lambda error: self._report("capture", f"sampling failed: {error!r}"),
+            on_failure=lambda error: self._report("capture", f"sampling failed: {told(error)}"),
             on_detach=self._flush,
         )
         self._capture.attach()
@@ -201,6 +202,7 @@ class Session:
             with self._reported("handling the logs"):
                 self._dispatch_logs(numbers)
         self._logged_nonfinite = not math.isfinite(loss)
+        self._delivery.flush_if_due()
         if not self._capture.is_attached:
             # Another callback had the step rebuilt, as train_on_batch does.
             self._capture.attach()
@@ -339,6 +341,10 @@ class Session:
 
     # -------------------------------------------------------------------------------------- helpers
 
+    def begin_validation(self) -> None:
+        """Nothing more is recorded for a while: what was goes to the disk."""
+        self._flush()
+
     def _flush(self) -> None:
         self._delivery.flush()
 
@@ -348,12 +354,13 @@ class Session:
         try:
             yield
         except Exception as error:
-            self._report(doing, f"{doing} failed: {error!r}")
+            self._report(doing, f"{doing} failed: {told(error)}")
 
     def _report(self, kind: str, message: str) -> None:
         self.problems[kind] += 1
         if self.problems[kind] == 1:
-            logger.warning("tbwatch: %s. The training goes on; said once.", message)
+            with contextlib.suppress(Exception):  # a log handler of the user that fails
+                logger.warning("tbwatch: %s. The training goes on; said once.", message)
 
 
 def _is_number(value: Any) -> bool:
