@@ -67,11 +67,11 @@ def until(process, update):
     return done
 
 
-def by_tensorboard(log_dir):
-    """Steps of the loss as TensorBoard's own reader finds them."""
+def by_tensorboard(log_dir, tag="training/loss"):
+    """Steps of a curve as TensorBoard's own reader finds them."""
     accumulator = EventAccumulator(str(Path(log_dir) / "tbwatch"), size_guidance={"scalars": 0})
     accumulator.Reload()
-    return [point.step for point in accumulator.Scalars("training/loss")]
+    return [point.step for point in accumulator.Scalars(tag)]
 
 
 def sampled(run):
