@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tbwatch.format import plain, shown
 from tbwatch.record import Record
 
 SEVERITIES = ("info", "warning", "critical")
@@ -105,12 +106,14 @@ class Alert:
         return f"{DOCS_PAGE}#{self.diagnosis.replace('_', '-')}"
 
     def __str__(self) -> str:
-        head = f"{self.severity.upper()} {self.diagnosis} ({self.state}) at update {self.step}"
+        head = f"{self.severity.upper()} {plain(self.diagnosis)} ({self.state})"
+        head += f" at update {self.step}"
         others = len(self.variables) - 1
         also = f" (and {_shown(self.variables[1:])})" if others else ""
         if self.state == "cleared":
-            return f"{head}: {self.variable}{also} is no longer affected."
-        return f"{head}: {self.variable}{also}: {self.message} {self.remedy}"
+            return f"{head}: {shown(self.variable)}{also} is no longer affected."
+        what = plain(f"{self.message} {self.remedy}")
+        return f"{head}: {shown(self.variable)}{also}: {what}"
 
     def to_json(self) -> dict[str, Any]:
         """Plain data without NaN; `from_json` reverses it."""
@@ -279,7 +282,7 @@ def _alert(state: str, cause: _Cause, record: Record) -> Alert:
 
 
 def _shown(names: Sequence[str], limit: int = 4) -> str:
-    listed = ", ".join(names[:limit])
+    listed = ", ".join(map(shown, names[:limit]))
     return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"
 
 

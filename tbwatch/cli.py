@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from tbwatch import report
 from tbwatch._version import __version__
 from tbwatch.alerts import SEVERITIES, severity_at_least
+from tbwatch.format import plain
 from tbwatch.reader import ReadError, Run, find_runs, read_run
 from tbwatch.replay import chosen_detectors, replayed
 
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
         arguments.prepare(arguments)
         runs = _read(arguments.log_dir, last_only=arguments.last_only)
     except (ReadError, OSError, UsageError) as error:
-        print(f"tbwatch: error: {report.plain(error)}", file=sys.stderr)
+        print(f"tbwatch: error: {plain(error)}", file=sys.stderr)
         return 2
     lines, status = arguments.run(runs, arguments)
     try:
@@ -228,4 +229,4 @@ def _read(log_dir: str, last_only: bool) -> dict[str, Run]:
 def _tell(run: str, notes: Sequence[str]) -> None:
     for note in notes:
         about = f"{run}: " if run else ""
-        print(f"tbwatch: note: {report.plain(about + note)}", file=sys.stderr)
+        print(f"tbwatch: note: {plain(about + note)}", file=sys.stderr)

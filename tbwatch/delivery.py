@@ -49,31 +49,44 @@ class Delivery:
             parts: all parts of the fit.
             due: those of them that want this record.
         """
+        told: list[tuple[Part, Alert]] = []
         for log_dir, run in self._runs.items():
             members = [part for part in parts if part.log_dir == log_dir]
             mine = [part for part in due if part.log_dir == log_dir]
             if mine:
                 begins = any(part.begins_anew for part in members)
                 record = dataclasses.replace(view.record, is_first=begins)
-                self._deliver_to(run, View(record, view.histograms), members, mine)
+                told += self._deliver_to(run, View(record, view.histograms), members, mine)
+        # Last, when everything is on the disk: what users do at an alert may fail or take for ever.
+        for part, alert in told:
+            with self._reported("telling of an alert"):
+                part.notify(alert)
 
     def flush(self) -> None:
         """Hand everything to the file system."""
         for run in self._runs.values():
-            with self._reported("flushing the event file"):
+            with self._reported(f"writing into {run.log_dir}"):
                 run.flush()
+
+    def flush_if_due(self) -> None:
+        """The same for what has waited for long; costs nothing otherwise."""
+        for run in self._runs.values():
+            with self._reported(f"writing into {run.log_dir}"):
+                run.flush_if_due()
 
     def close(self) -> None:
         """Flush and close all files."""
         for run in self._runs.values():
-            with self._reported("closing the event file"):
+            with self._reported(f"writing into {run.log_dir}"):
                 run.close()
 
     def _deliver_to(
         self, run: RunFile, view: View, members: Sequence[Part], due: Sequence[Part]
-    ) -> None:
+    ) -> list[tuple[Part, Alert]]:
+        """Returns what is to be told."""
         record = view.record
-        alerts = [alert for part in members for alert in self._judged(part, record)]
+        judged = [(part, alert) for part in members for alert in self._judged(part, record)]
+        fresh = run.add([alert for _, alert in judged])
         values = list(summaries.packed_record(record))
         if record.quantities:
             active = sum(part.count_active_alerts() for part in members)
@@ -81,24 +94,25 @@ class Delivery:
             for part in due:
                 with self._reported(f"summaries of {type(part).__name__}"):
                     values += part.values(view)
-        # Two callbacks on one directory may judge alike.
-        known = {_identity(alert) for alert in run.alerts}
-        fresh = {_identity(alert): alert for alert in alerts}
-        alerts = [alert for identity, alert in fresh.items() if identity not in known]
-        run.alerts += alerts
-        if alerts:
-            values.append(summaries.text("alerts", summaries.alerts_markdown(alerts)))
-        if any(part.flight for part in members) and any(map(_is_grave, alerts)):
+        if any(part.flight for part in members) and any(map(_is_grave, fresh)):
             with self._reported("writing the flight recorder"):
                 values += self._flight_values(record)
-        if alerts or (record.is_last and run.alerts):
+        owed = run.owed()
+        if owed:
+            values.append(summaries.text("alerts", summaries.alerts_markdown(owed)))
+        with_alerts = bool(owed or (record.is_last and run.alerts))
+        if with_alerts:
             holding = [alert for part in members for alert in part.holding()]
-            values.append(summaries.packed_alerts(run.alerts))
+            values.append(summaries.packed_alerts(run.list_to_write(whole=record.is_last)))
             values.append(summaries.packed_holding(holding))
-        with self._reported("writing the event file"):
-            run.write(record.step, record.wall_time, _unique(values))
-            if alerts or record.is_last:
+        at_once = bool(fresh) or record.is_last
+        with self._reported(f"writing into {run.log_dir}"):
+            run.write(record.step, record.wall_time, _unique(values), at_once)
+            if with_alerts:
+                run.flush_alerts()
+            elif record.is_last:
                 run.flush()
+        return judged
 
     def _flight_values(self, record: Record) -> list[summaries.Value]:
         log = self._flight_log()
@@ -108,21 +122,13 @@ class Delivery:
         return [summaries.packed_flight(log, record.step), summaries.text("flight_recorder", table)]
 
     def _judged(self, part: Part, record: Record) -> list[Alert]:
-        alerts: list[Alert] = []
         with self._reported(f"judging by {type(part).__name__}"):
-            alerts = part.judge(record)
-        for alert in alerts:
-            with self._reported("telling of an alert"):
-                part.notify(alert)
-        return alerts
+            return part.judge(record)
+        return []
 
 
 def _is_grave(alert: Alert) -> bool:
     return alert.severity == "critical" and alert.state != "cleared"
-
-
-def _identity(alert: Alert) -> tuple[object, ...]:
-    return alert.step, alert.state, alert.rule, alert.diagnosis, alert.variables
 
 
 def _unique(values: Sequence[summaries.Value]) -> list[summaries.Value]:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import os
 import pathlib
+import re
 import socket
 import time
 from collections.abc import Sequence
@@ -23,6 +24,14 @@ FLUSH_SECONDS = 2.0
 # that our own reader can go on behind a damaged record.
 METADATA_EVENTS = 100
 
+# A process that has not written for so long is taken for another one with its number.
+LIVE_SECONDS = 600.0
+
+_FILE_NAME = re.compile(
+    r"tfevents\.(?P<time>[0-9]+(\.[0-9]+)?)\.(?P<host>.*)\.(?P<pid>[0-9]+)\.[0-9]+"
+    + re.escape(format.FILE_SUFFIX)
+    + "$"
+)
 _FILE_NUMBERS = itertools.count()
 
 
@@ -32,6 +41,10 @@ class EventWriter:
     Args:
         log_dir: directory of the run; local, or remote as far as TensorFlow knows its file system.
 
+    Attributes:
+        path: the file.
+        neighbours: numbers of other processes on this machine that write into the same sub-run.
+
     Raises:
         tf.errors.OpError: if the file cannot be made.
     """
@@ -40,11 +53,15 @@ class EventWriter:
         directory = os.path.join(log_dir, format.SUBRUN)
         tf.io.gfile.makedirs(directory)
         now = time.time()
-        # Sorted by name, the files of a run are in the order in which they were begun.
+        earlier = [found for found in map(_FILE_NAME.search, _names_in(directory)) if found]
+        # Sorted by name, the files of a run are in the order in which they were begun, also if the
+        # clock was set back in between.
+        order = max([now, *(float(found["time"]) + 1e-6 for found in earlier)])
         name = (
-            f"events.out.tfevents.{now:017.6f}.{socket.gethostname()}.{os.getpid()}"
+            f"events.out.tfevents.{order:017.6f}.{socket.gethostname()}.{os.getpid()}"
             f".{next(_FILE_NUMBERS)}{format.FILE_SUFFIX}"
         )
+        self.neighbours = sorted({p for f in earlier if (p := _live_writer(directory, f))})
         self.path = os.path.join(directory, name)
         self._writer = tf.io.TFRecordWriter(self.path)
         self._seen: set[str] = set()
@@ -60,15 +77,21 @@ class EventWriter:
             raise
 
     def write(self, step: int, wall_time: float, values: Sequence[Value]) -> None:
-        """Append one Event; reaches the disk within `FLUSH_SECONDS` if more events follow."""
+        """Append one Event; it reaches the disk at the first look after `FLUSH_SECONDS`."""
         if self._events % METADATA_EVENTS == 0:
             self._seen.clear()
         self._events += 1
         summary = Summary(value=first_metadata_only(values, self._seen))
         event = Event(step=step, wall_time=wall_time, summary=summary)
         self._writer.write(event.SerializeToString())
-        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+        self._waiting = True
+        if self.is_flush_due:
             self.flush()
+
+    @property
+    def is_flush_due(self) -> bool:
+        """Whether there is something that should not wait any longer."""
+        return self._waiting and time.monotonic() - self._flushed >= FLUSH_SECONDS
 
     def flush(self) -> None:
         """Hand everything to the file system.
@@ -82,10 +105,35 @@ class EventWriter:
         if "://" not in self.path and not os.path.exists(self.path):
             raise FileNotFoundError(f"the event file was removed: {self.path}")
         self._flushed = time.monotonic()
+        self._waiting = False
 
     def close(self) -> None:
         """Flush and close; a second call does nothing."""
         self._writer.close()
+
+
+def _names_in(directory: str) -> list[str]:
+    try:
+        return list(tf.io.gfile.listdir(directory))
+    except tf.errors.OpError:  # what can be written need not be readable
+        return []
+
+
+def _live_writer(directory: str, file: re.Match[str]) -> int | None:
+    """The process that made an event file, if it is another one and still alive."""
+    process = int(file["pid"])
+    if process == os.getpid() or file["host"] != socket.gethostname():
+        return None
+    try:
+        written = tf.io.gfile.stat(os.path.join(directory, file.string)).mtime_nsec / 1e9
+        if abs(time.time() - written) > LIVE_SECONDS:
+            return None
+        os.kill(process, 0)  # sends nothing
+    except PermissionError:
+        return process  # it lives, and is another user's
+    except (OSError, OverflowError, tf.errors.OpError):
+        return None
+    return process
 
 
 def check_log_dir(log_dir: str | os.PathLike[str]) -> str:

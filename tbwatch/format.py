@@ -12,6 +12,9 @@ FORMAT_VERSION = 1
 SUBRUN = "tbwatch"
 FILE_SUFFIX = ".tbwatch"
 
+# Characters of a name or a message of others that go into a sentence.
+LONGEST_SHOWN = 200
+
 SERIES_PREFIX = "tbwatch/"
 UPDATE_TAG = SERIES_PREFIX + "update"
 END_TAG = SERIES_PREFIX + "end"
@@ -25,6 +28,36 @@ KIND_UPDATE = "update"
 KIND_ALERTS = "alerts"
 KIND_HOLDING = "holding"
 KIND_FLIGHT = "flight"
+
+
+def plain(text: object) -> str:
+    r"""Text on one line that cannot steer a terminal: names and messages come from users.
+
+    Example:
+        >>> plain("a\nb \x1b[31mred")
+        'a b ?[31mred'
+    """
+    joined = " ".join(str(text).split())
+    return "".join(character if character.isprintable() else "?" for character in joined)
+
+
+def shown(text: str, limit: int = LONGEST_SHOWN) -> str:
+    """`plain`, with the middle left out of what is longer than `limit` characters.
+
+    Example:
+        >>> shown("abcdefghijkl", 9)
+        'abc...jkl'
+    """
+    text = plain(text)
+    if len(text) <= limit:
+        return text
+    kept = limit - 3
+    return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+
+
+def told(error: BaseException) -> str:
+    """What an exception says, for the log: TensorFlow's say nothing in their `repr`."""
+    return f"{type(error).__name__}: {shown(str(error))}" if str(error) else repr(error)
 
 
 def quantity_tag(name: str) -> str:

@@ -11,8 +11,11 @@ import numpy as np
 import tensorflow as tf
 from keras.src.models.functional import Functional
 
+from tbwatch.format import shown
 from tbwatch.layout import Setup, unique_names
 
+# Of each part of a path: TensorBoard has tags in addresses, and people read them.
+LONGEST_NAME = 100
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 _OVER_CLASSES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
@@ -39,7 +42,7 @@ def layer_paths(layers: Sequence[Any], model_name: str) -> list[tuple[str, str]]
     paths = []
     for layer in layers:
         own = [*layer._trainable_variables, *layer._non_trainable_variables]
-        path = (layer.path or layer.name).removeprefix(model_name + "/")
+        path = _safe((layer.path or layer.name).removeprefix(model_name + "/"))
         if own:
             path = path_of(own[0], model_name).rpartition("/")[0] or path
         of_first = path
@@ -190,7 +193,12 @@ def key_of(variable: Any) -> int:
 def path_of(variable: Any, model_name: str) -> str:
     """Keras path of a variable without the model's name."""
     path: str = getattr(variable, "path", None) or variable.name.partition(":")[0]
-    return path.removeprefix(model_name + "/")
+    return _safe(path.removeprefix(model_name + "/"))
+
+
+def _safe(path: str) -> str:
+    """A path that fits into tags, logs and addresses, whatever the user called the layers."""
+    return "/".join(shown(part, LONGEST_NAME) for part in path.split("/"))
 
 
 def is_watchable(variable: Any) -> bool:

@@ -6,6 +6,7 @@ Imports neither TensorFlow nor Keras. Only local files are read.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -113,25 +114,42 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
     holding: dict[str, Alert] = {}
     notes: list[str] = []
     flight: FlightLog | None = None
+    spans: list[_Span] = []
     for file in _record_files(path):
         file_notes = _Notes()
+        span = _Span(file)
+        beside: list[str] = []
         own: list[Alert] | None = None
         held: list[Alert] | None = None
-        for decoded in _read_file(file, file_notes):
+        for decoded in _read_file(file, file_notes, span):
+            if not span.is_compared:
+                beside = [other.file.name for other in spans if other.overlaps(span)]
+                span.is_compared = True
             record = decoded.record
             if record is not None:
                 # The record that ends a fit repeats the step of its last sample, and adds to it.
                 if steps and record.step <= steps[-1] - record.is_last:
                     _evict(record.step, steps, records)
-                    alerts = [alert for alert in alerts if alert.step < record.step]
+                    if not beside:  # else it is another run's: a fault that was found stays
+                        alerts = [alert for alert in alerts if alert.step < record.step]
                 if last_only:
                     records = [] if record.quantities else [r for r in records if r.quantities]
                 records.append(record)
                 steps.append(record.step)
-            # Each list of alerts holds all that its file knows; before the first one that is none.
             flight = decoded.flight or flight
-            own = decoded.alerts if decoded.alerts is not None else own or []
+            # A list of alerts holds all that its file knows, or what is new; before the first one
+            # that is none.
+            own = own or []
+            if decoded.alerts is not None:
+                own = _joined(own, decoded.alerts)
             held = decoded.holding if decoded.holding is not None else held
+        spans.append(span)
+        if beside:
+            notes.append(
+                f"{file.name}: was written while {', '.join(beside)} was, by another process: two "
+                "runs in one directory. Where their updates overlap, only the last file's records "
+                "are shown; move it elsewhere to see the others"
+            )
         if own is not None:
             alerts = _joined(alerts, own)
             holding = _holding(own) if held is None else _holding(held)
@@ -170,7 +188,28 @@ def _holding(alerts: list[Alert]) -> dict[str, Alert]:
     return holding
 
 
-def _read_file(file: Path, notes: _Notes) -> Iterator[Decoded]:
+class _Span:
+    """When a file was written, and by whom: the part of its name behind the time."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        found = re.search(r"tfevents\.[0-9.]*?\.(.+)\.[0-9]+" + re.escape(FILE_SUFFIX), file.name)
+        self._writer = found[1] if found else ""
+        self.begin = self.end = 0.0
+        self.is_compared = False
+
+    def extend(self, wall_time: float) -> None:
+        if not math.isfinite(wall_time):
+            return
+        self.begin = self.begin or wall_time
+        self.end = max(self.end, wall_time)
+
+    def overlaps(self, later: _Span) -> bool:
+        """Whether another process began its file while this one was still written."""
+        return self._writer != later._writer and self.begin <= later.begin < self.end
+
+
+def _read_file(file: Path, notes: _Notes, span: _Span) -> Iterator[Decoded]:
     """What the undamaged events hold for us; only one of them is in memory at a time."""
     decoder = EventDecoder()
     try:
@@ -184,6 +223,7 @@ def _read_file(file: Path, notes: _Notes) -> Iterator[Decoded]:
                 except DecodeError:
                     notes.add("record left out: not a TensorBoard event", frame.offset)
                     continue
+                span.extend(event.wall_time)
                 decoded = decoder.decode(event)
                 for problem in decoded.problems:
                     notes.add(problem, frame.offset)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from tbwatch.alerts import SEVERITIES, Alert
+from tbwatch.format import plain
 from tbwatch.reader import Run
 from tbwatch.record import Record
 from tbwatch.verdict import report
@@ -141,12 +142,6 @@ def flight_data(runs: Mapping[str, Run]) -> dict[str, Any]:
             updates.append(numbers)
         data.append({"run": name, "path": str(run.path), "updates": updates, "notes": run.notes})
     return {"runs": data}
-
-
-def plain(text: object) -> str:
-    """Text on one line that cannot steer a terminal: names and messages come from users."""
-    joined = " ".join(str(text).split())
-    return "".join(character if character.isprintable() else "?" for character in joined)
 
 
 def _plain_line(line: str) -> str:

@@ -20,6 +20,7 @@ from tbwatch import replicas
 from tbwatch.capture import Capture
 from tbwatch.delivery import Delivery
 from tbwatch.fit_hook import fit_hook
+from tbwatch.format import told
 from tbwatch.layout import Layout
 from tbwatch.models import PatternError
 from tbwatch.parts import Part, View
@@ -89,7 +90,7 @@ class Session:
             select_activations=self._select_activations,
             request=self._request,
             on_layout=self._on_layout,
-            on_failure=lambda error: self._report("capture", f"sampling failed: {error!r}"),
+            on_failure=lambda error: self._report("capture", f"sampling failed: {told(error)}"),
             skips_first_trace=hook.skips_first_trace,
         )
         self._planner = Planner(
@@ -234,6 +235,7 @@ class Session:
             with self._reported("handling the logs"):
                 self._dispatch_logs(numbers)
         self._logged_nonfinite = not math.isfinite(loss)
+        self._delivery.flush_if_due()
         if self.is_over:
             # Another callback had the step rebuilt, as train_on_batch does.
             self._hook.attach(self._capture, self._flush)
@@ -373,6 +375,10 @@ class Session:
 
     # -------------------------------------------------------------------------------------- helpers
 
+    def begin_validation(self) -> None:
+        """Nothing more is recorded for a while: what was goes to the disk."""
+        self._flush()
+
     def _flush(self) -> None:
         self._delivery.flush()
 
@@ -382,12 +388,13 @@ class Session:
         try:
             yield
         except Exception as error:
-            self._report(doing, f"{doing} failed: {error!r}")
+            self._report(doing, f"{doing} failed: {told(error)}")
 
     def _report(self, kind: str, message: str) -> None:
         self.problems[kind] += 1
         if self.problems[kind] == 1:
-            logger.warning("tbwatch: %s. The training goes on; said once.", message)
+            with contextlib.suppress(Exception):  # a log handler of the user that fails
+                logger.warning("tbwatch: %s. The training goes on; said once.", message)
 
 
 def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:

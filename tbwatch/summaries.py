@@ -23,6 +23,10 @@ from tbwatch.histogram import to_rows
 from tbwatch.quantities import ACTIVATION_QUANTITIES, QUANTITIES
 from tbwatch.record import UPDATE_VALUES, Record
 
+# In the Text tab: alerts in one table, variables of one alert. The packed list has all of them.
+MOST_ROWS = 50
+MOST_NAMES = 20
+
 _MARKUP = frozenset("&<>|\\`*_[]()!#~\"'")
 
 Value: TypeAlias = Summary.Value
@@ -121,9 +125,14 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 def alerts_markdown(alerts: Sequence[Alert]) -> str:
     """The alerts of one record as a Markdown table for the Text tab."""
     lines = ["| alert | variable | what | remedy |", "|---|---|---|---|"]
-    for alert in alerts:
+    left_out = len(alerts) - MOST_ROWS
+    if left_out > 0:
+        lines.append(f"| {left_out} earlier ones | | | |")
+    for alert in alerts[-MOST_ROWS:]:
         head = f"{alert.severity}: {alert.diagnosis}, {alert.state} at update {alert.step}"
-        cells = [head, ", ".join(alert.variables)]
+        more = len(alert.variables) - MOST_NAMES
+        names = ", ".join(alert.variables[:MOST_NAMES])
+        cells = [head, names + (f" and {more} more" if more > 0 else "")]
         cells += ["", ""] if alert.state == "cleared" else [alert.message, alert.remedy]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines)
@@ -182,4 +191,4 @@ def _string(value: str) -> TensorProto:
 def _cell(content: str) -> str:
     # Names come from users: nothing in them may end the cell or become markup.
     escaped = "".join(f"&#{ord(c)};" if c in _MARKUP else c for c in content)
-    return " ".join(escaped.split())
+    return format.plain(escaped)

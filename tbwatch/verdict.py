@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from tbwatch.alerts import SEVERITIES, Alert
+from tbwatch.format import plain, shown
 
 _INDENT = "   "
 
@@ -38,11 +39,11 @@ def report(
     if not holding and not cleared:
         lines.append("No alerts: nothing that tbwatch looks for was found.")
     for number, alert in enumerate(ranked(holding), 1):
-        names = ", ".join(alert.variables[:4])
+        names = ", ".join(map(shown, alert.variables[:4]))
         more = len(alert.variables) - 4
         names += f" and {more} more" if more > 0 else ""
         head = f"{alert.severity} {alert.diagnosis}, since update {alert.first_seen}: {names}"
-        lines.append(f"{number}. {' '.join(head.split())}")  # a name may hold a line break
+        lines.append(f"{number}. {plain(head)}")
         lines += _wrapped(alert.message, _INDENT, _INDENT, width)
         if alert.remedy:
             lines += _wrapped(alert.remedy, _INDENT + "-> ", _INDENT + "   ", width)
@@ -57,7 +58,7 @@ def report(
 
 
 def _wrapped(text: str, first: str, following: str, width: int) -> list[str]:
-    text = " ".join(text.split())
+    text = plain(text)
     if not width:
         return [first + text]
     return textwrap.wrap(

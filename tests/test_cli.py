@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tbwatch import cli, report
+from tbwatch import cli, format
 from tbwatch.cli import main
 from tests import event_files as ef
 
@@ -582,7 +582,7 @@ def test_names_cannot_steer_the_terminal(tbwatch: Printed, tmp_path: Path) -> No
 
 def test_plain_keeps_what_can_be_shown() -> None:
     """Letters of any script stay as they are."""
-    assert report.plain("Schicht/größe 層 é") == "Schicht/größe 層 é"
+    assert format.plain("Schicht/größe 層 é") == "Schicht/größe 層 é"
 
 
 def test_a_terminal_without_unicode_gets_escapes(tmp_path: Path) -> None:

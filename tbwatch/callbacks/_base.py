@@ -45,6 +45,10 @@ class SharedCallback(keras.callbacks.Callback):  # type: ignore[misc]  # Keras i
         if self._session is not None:
             self._session.end_batch(self.members()[0], batch, logs)
 
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        if self._session is not None:
+            self._session.begin_validation()
+
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._session is not None:
             self._session.end_epoch(self.members()[0], epoch)

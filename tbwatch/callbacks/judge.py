@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -78,11 +79,12 @@ class Judge(PartCallback):
         return self._panel.update(record)
 
     def notify(self, alert: Alert) -> None:
-        """Log it, stop the training if asked to, and hand it on."""
-        sinks.log(alert, beside_progress_bar=(self.params or {}).get("verbose") == 1)
+        """Stop the training if asked to, log it, and hand it on."""
         model = self._watched() if self._watched is not None else None
         if model is not None and sinks.stops(alert, self.stop_on):
             model.stop_training = True
+        with contextlib.suppress(Exception):  # a log handler of the user that fails
+            sinks.log(alert, beside_progress_bar=(self.params or {}).get("verbose") == 1)
         if self.on_alert is not None:
             self.on_alert(alert)
 
@@ -104,9 +106,10 @@ class Judge(PartCallback):
         """A detector that fails is told of once; the others go on."""
         name = getattr(detector, "name", "") or repr(detector)
         if name not in self._reported:
-            logger.warning(
-                "tbwatch: the detector %s failed: %r; the others go on. Said once.", name, error
-            )
+            with contextlib.suppress(Exception):  # as above
+                logger.warning(
+                    "tbwatch: the detector %s failed: %r; the others go on. Said once.", name, error
+                )
         self._reported.add(name)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator
 
 import numpy as np
@@ -15,6 +16,8 @@ from tbwatch.record import Record
 
 # Records at the start that set the scale; an explosion may begin soon after.
 REFERENCE = 5
+# Records whose median is what is usual: all of a short run, and no more memory in a long one.
+REMEMBERED = 1000
 
 
 class ExplodingGradient(RunRule):
@@ -22,7 +25,7 @@ class ExplodingGradient(RunRule):
 
     A gradient has no natural size: a loss summed over the batch multiplies it by the batch size.
     So it is measured by its own past, the largest global norm of the first records and the median
-    of all. A gradient that grows while the loss falls is leaving a plateau, which is good.
+    of the last 1000. A gradient that grows while the loss falls leaves a plateau, which is good.
 
     Args:
         factor: times that past. 10, in `patience` records in a row.
@@ -49,7 +52,7 @@ class ExplodingGradient(RunRule):
         """Forget everything seen."""
         super().reset()
         self._first: list[float] = []
-        self._logs: list[float] = []
+        self._logs: deque[float] = deque(maxlen=REMEMBERED)
 
     def found(self, record: Record, facts: Facts) -> Iterator[Finding]:
         """The net as a whole, if its gradient explodes."""
