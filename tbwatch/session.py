@@ -79,9 +79,9 @@ class Session:
             on_detach=self._flush,
         )
         self._capture.attach()
-        self._planner = Planner(
-            self._started_at(), self._capture.batches_per_update, params.get("steps")
-        )
+        self._batches_per_epoch = params.get("steps")
+        self._planner = Planner(0)
+        self._has_begun = False
         _SESSIONS.add(self)
 
     @property
@@ -175,6 +175,11 @@ class Session:
         """An epoch (from 0) begins."""
         if not self._is_first(part):
             return
+        if not self._has_begun:
+            self._has_begun = True
+            # Not in __init__: a callback behind us may have restored an interrupted run since.
+            per_update = self._capture.batches_per_update
+            self._planner = Planner(self._started_at(), per_update, self._batches_per_epoch)
         self._epoch = epoch
         self._batches_before_epoch = self._capture.batches_done
         self._planner.begin_epoch(epoch, self._batches_before_epoch)
