@@ -402,6 +402,15 @@ class Capture:
         self._activation_rows = {activation.name: at for at, activation in enumerate(chosen)}
         output_units = [tap.activation.units for tap in taps if tap.activation.is_output]
         missing = {key_of(v) for v, g in zip(variables, gradients, strict=True) if g is None}
+        given = {key_of(v) for v in [*self._optimizer._trainable_variables, *variables]}
+        pairs = zip(self._names, self._natives, strict=True)
+        withheld = [name for name, variable in pairs if key_of(variable) not in given]
+        if withheld:
+            logger.info(
+                "tbwatch: the training step does not give these to model.optimizer, so their "
+                "gradients are not known: %s",
+                ", ".join(withheld),
+            )
         with tf.init_scope():
             layout = Layout(
                 tuple(

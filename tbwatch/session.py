@@ -93,10 +93,10 @@ class Session:
             on_failure=lambda error: self._report("capture", f"sampling failed: {told(error)}"),
             skips_first_trace=hook.skips_first_trace,
         )
-        self._planner = Planner(
-            self._started_at(), self._capture.batches_per_update, batches_per_epoch
-        )
         self._batches_at_start, self._has_said_unheard = self._capture.batches_done, False
+        self._batches_per_epoch = batches_per_epoch
+        self._planner = Planner(0)
+        self._has_begun = False
         _SESSIONS.add(self)
 
     def is_of(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> bool:
@@ -207,6 +207,11 @@ class Session:
         """An epoch (from 0) begins."""
         if not self._is_first(part):
             return
+        if not self._has_begun:
+            self._has_begun = True
+            # Not in __init__: a callback behind us may have restored an interrupted run since.
+            per_update = self._capture.batches_per_update
+            self._planner = Planner(self._started_at(), per_update, self._batches_per_epoch)
         self._epoch = epoch
         self._batches_before_epoch = self._capture.batches_done
         self._planner.begin_epoch(epoch, self._batches_before_epoch)

@@ -37,17 +37,17 @@ class Tape:
             store.scatter_nd_update([[self.count]], [tf.cast(tensor, tf.float64)])
 
 
-class TruthModel(keras.Model):
-    """A model whose training step keeps everything it does."""
+class TruthStep:
+    """A training step that keeps everything it does; mixed into a class of models."""
 
     def train_step(self, data):
         x, y = data
         tape_of_all = vars(self)["truth"]
-        variables = self.trainable_variables
         with tf.GradientTape() as tape:
             y_pred = self(x, training=True)
             loss = self.compute_loss(x, y, y_pred)
             scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables  # there are none before the first call
         gradients = tape.gradient(scaled, variables)
         scale = scaled / loss  # what the optimizer multiplied the loss with
         tape_of_all.build(variables)
@@ -65,6 +65,10 @@ class TruthModel(keras.Model):
         return {"loss": loss}
 
 
+class TruthModel(TruthStep, keras.Model):
+    """A model whose training step keeps everything it does."""
+
+
 @dataclasses.dataclass
 class Truth:
     """Expected quantities of one update, `[V]` float64 each."""
@@ -79,7 +83,7 @@ class Truth:
     gradient_weight_cosine: np.ndarray
 
 
-def expected(model: TruthModel, accumulation: int = 1) -> dict[int, Truth]:
+def expected(model: TruthStep, accumulation: int = 1) -> dict[int, Truth]:
     """Update number -> expected quantities, from the stored tensors of all calls."""
     tape = vars(model)["truth"]
     stores = {k: [v.numpy() for v in members] for k, members in tape.stores.items()}

@@ -54,7 +54,7 @@ class Watch(SharedCallback):
             are activation functions; True for the outputs of all layers, and for what their
             activation functions receive; a pattern on names of layers, or a list of them, for
             the same of these; False for none. Pre-activations are not in `"auto"`: keeping them
-            takes memory.
+            takes memory, and in a graph it can change the last bit of a result (docs/modes.md).
         kernels: True for the kernels of the first 2-D convolution, if any; names of layers; or
             False.
         detectors: names (`tbwatch.detectors.DETECTORS`), detector objects, or functions of a

@@ -84,11 +84,18 @@ def others_learn(record: Record) -> bool:
 def moves_less(limit: float, record: Record, facts: Facts) -> np.ndarray:
     """Update ratio below a limit, at a rate that allows the verdict, `[V]` bool.
 
-    One quiet update is no standstill if the variable moved since the sample before.
+    One quiet update is no standstill if the variable moved since the sample before. What the
+    training step never gives to the optimizer (a teacher, a moving average) is not meant to move.
     """
     per_update = record.quantity("window_change") / max(record.step - facts.last_step, 1)
     quiet = (record.quantity("update_ratio") < limit) & ~(per_update >= 10 * limit)
-    return quiet & facts.rate_allows
+    return quiet & facts.rate_allows & ~is_withheld(record)
+
+
+def is_withheld(record: Record) -> np.ndarray:
+    """Variables that the optimizer was not given: no gradient known, not even None, `[V]` bool."""
+    connected = np.array([v.connected for v in record.layout.variables], bool)
+    return connected & np.isnan(record.quantity("gradient_norm"))
 
 
 def evidence(record: Record, row: int) -> dict[str, float | str]:

@@ -162,3 +162,12 @@ def test_bad_arguments(arguments, says):
     """One sentence: what was given, what is allowed."""
     with pytest.raises(ValueError, match=says):
         DeadUpdate(**arguments)
+
+
+@pytest.mark.parametrize("rule", [DeadUpdate, UpdateTooSmall])
+def test_what_the_optimizer_is_not_given_is_not_meant_to_move(rule):
+    """A teacher beside its student has no gradient, not even None, and stands still: no fault."""
+    assert (
+        events(rule(), series(60, gradient_norm=math.nan, update_ratio=0.0, window_change=0.0))
+        == []
+    )
