@@ -19,24 +19,20 @@ from tbwatch import replicas
 from tbwatch.activations import Activation
 from tbwatch.flight_log import FlightLog
 from tbwatch.groups import Gradient
-from tbwatch.layout import Layout, WatchedVariable, unique_names
+from tbwatch.layout import Layout
 from tbwatch.models import (
     PatternError,
     frozen_names,
     has_own_step,
     innermost,
-    is_constant,
-    is_watchable,
     key_of,
-    native,
-    path_of,
-    rms_of,
     setup_of,
 )
 from tbwatch.replacing import Replaced
 from tbwatch.sample import Request, Sample
 from tbwatch.sampler import Sampler
 from tbwatch.taps import Tap, Taps, is_reachable
+from tbwatch.watched import Watched
 
 logger = logging.getLogger("tbwatch")
 
@@ -83,7 +79,7 @@ class Capture:
         self._strategy = model.distribute_strategy
         self._has_replicas = self._strategy.num_replicas_in_sync > 1
         self._sampler: Sampler | None = None
-        self._rows: dict[int, int] = {}
+        self._watched: Watched  # as soon as there is a sampler
         self._activation_rows: dict[str, int] = {}
         self._loss: tf.Tensor | None = None
         self._units: list[int] = []
@@ -269,7 +265,7 @@ class Capture:
         by_row: dict[int, int] = {}
         others: list[int] = []
         for position, variable in enumerate(variables):
-            row = self._rows.get(key_of(variable))
+            row = self._watched.rows.get(key_of(variable))
             if row is None:
                 others.append(position)
             else:
@@ -287,7 +283,7 @@ class Capture:
         return self._sampler.around(
             step=calls // steps,
             may_update=True if steps == 1 else tf.equal(calls % steps, 0),
-            gradients=lambda: [handed(by_row.get(row)) for row in range(len(self._rows))],
+            gradients=lambda: [handed(by_row.get(row)) for row in range(len(self._watched.names))],
             others=lambda: [handed(position) for position in others],
             step_values=self._step_values,
             activations=activations,
@@ -311,7 +307,7 @@ class Capture:
 
         def reduced(grads_and_vars: Sequence[tuple[Gradient, Any]]) -> None:
             by_key = {key_of(variable): gradient for gradient, variable in grads_and_vars}
-            watched = [by_key.pop(key_of(variable), None) for variable in self._natives]
+            watched = [by_key.pop(key_of(variable), None) for variable in self._watched.variables]
             measure(watched, list(by_key.values()))
 
         self._reduction = reduced
@@ -367,27 +363,15 @@ class Capture:
 
     def _choose(self, variables: Sequence[Any]) -> None:
         """Fix what is watched and make the device state, outside of any graph being traced."""
-        # Forward order is the model's; what only the optimizer knows comes after it.
-        known = {key_of(v): v for v in [*self.model.trainable_variables, *variables]}
-        mine = set(known) if self._takes_all else {key_of(v) for v in variables}
-        members = [v for key, v in known.items() if key in mine and is_watchable(v)]
-        names = unique_names(path_of(v, self.model.name) for v in members)
-        chosen = self._select(names)
-        watched = [
-            (name, variable)
-            for name, variable, take in zip(names, members, chosen, strict=True)
-            if take
-        ]
-        self._names = [name for name, _ in watched]
-        self._regularized = [getattr(v, "regularizer", None) is not None for _, v in watched]
-        self._natives = [native(variable) for _, variable in watched]
-        self._rows = {key_of(variable): row for row, variable in enumerate(self._natives)}
+        mine = [*self.model.trainable_variables, *variables] if self._takes_all else variables
+        watched = Watched(self.model, mine, self._select)
         self._chosen_in_trace = not tf.executing_eagerly()
         with tf.init_scope():
             if self._request is None:
                 self._request = self._ask_request()
-            self._sampler = Sampler(self._names, self._natives, self._request)
+            self._sampler = Sampler(watched.names, watched.variables, self._request)
             self._sampler.plan(*self._planned)
+        self._watched = watched
 
     def _announce(
         self, variables: Sequence[Any], gradients: Sequence[Gradient], taps: Sequence[Tap]
@@ -403,8 +387,7 @@ class Capture:
         output_units = [tap.activation.units for tap in taps if tap.activation.is_output]
         missing = {key_of(v) for v, g in zip(variables, gradients, strict=True) if g is None}
         given = {key_of(v) for v in [*self._optimizer._trainable_variables, *variables]}
-        pairs = zip(self._names, self._natives, strict=True)
-        withheld = [name for name, variable in pairs if key_of(variable) not in given]
+        withheld = self._watched.names_besides(given)
         if withheld:
             logger.info(
                 "tbwatch: the training step does not give these to model.optimizer, so their "
@@ -413,20 +396,7 @@ class Capture:
             )
         with tf.init_scope():
             layout = Layout(
-                tuple(
-                    WatchedVariable(
-                        name=name,
-                        shape=tuple(variable.shape),
-                        dtype=variable.dtype.name,
-                        initial_rms=rms_of(variable),
-                        connected=key_of(variable) not in missing,
-                        regularized=regularized,
-                        constant=is_constant(variable),
-                    )
-                    for name, variable, regularized in zip(
-                        self._names, self._natives, self._regularized, strict=True
-                    )
-                ),
+                self._watched.describe(missing),
                 frozen=tuple(frozen_names(self.model)),
                 activations=tuple(chosen),
                 setup=setup_of(self.model, self._optimizer, output_units),

@@ -21,6 +21,7 @@ from tbwatch.capture import Capture
 from tbwatch.delivery import Delivery
 from tbwatch.fit_hook import fit_hook
 from tbwatch.format import told
+from tbwatch.history import history_of
 from tbwatch.layout import Layout
 from tbwatch.models import PatternError
 from tbwatch.parts import Part, View
@@ -29,24 +30,11 @@ from tbwatch.quantities import derive, derive_activations
 from tbwatch.record import Record
 from tbwatch.sample import Request, Sample
 from tbwatch.taps import Tap, choose
-from tbwatch.units import UnitStreaks
 
 logger = logging.getLogger("tbwatch")
 
 # Updates that can be sampled between two looks of the host.
 LEAST_SLOTS = 4
-
-
-@dataclasses.dataclass
-class _History:
-    """What outlives a fit: a second fit of the same model goes on where the first one ended."""
-
-    starts: weakref.WeakKeyDictionary[Any, int] = dataclasses.field(
-        default_factory=weakref.WeakKeyDictionary
-    )
-    initial_rms: dict[str, float | None] = dataclasses.field(default_factory=dict)
-    constant: dict[str, bool] = dataclasses.field(default_factory=dict)
-    streaks: dict[tuple[str, int], UnitStreaks] = dataclasses.field(default_factory=dict)
 
 
 class Session:
@@ -72,7 +60,7 @@ class Session:
         self._optimizer = optimizer
         self._hook = hook
         self._given_batches_per_call = batches_per_call
-        self._history = _HISTORIES.setdefault(model, _History())
+        self._history = history_of(model)
         self._parts: list[Part] = []
         self._delivery = Delivery(self._reported, lambda: self._capture.flight_log())
         self._last: Record | None = None
@@ -146,9 +134,7 @@ class Session:
 
     def _started_at(self) -> int:
         """Updates that the optimizer had made when it was first watched."""
-        starts, done = self._history.starts, self._capture.updates_done
-        starts[self._optimizer] = min(starts.get(self._optimizer, done), done)
-        return starts[self._optimizer]
+        return self._history.start_of(self._optimizer, self._capture.updates_done)
 
     def _request(self) -> Request:
         """What a sample has to hold for the parts that have joined; asked at the first trace."""
@@ -177,25 +163,12 @@ class Session:
         return choose([p.activations for p in self._parts if p.activations is not None], taps)
 
     def _on_layout(self, layout: Layout) -> None:
-        # W at init is what it was when this model was first watched, also in a second fit.
-        for variable in layout.variables:
-            self._history.initial_rms.setdefault(variable.name, variable.initial_rms)
-            self._history.constant.setdefault(variable.name, variable.constant)
         setup = layout.setup
-        self._layout = dataclasses.replace(
-            layout,
-            setup=dataclasses.replace(
-                setup, optimizers=max(setup.optimizers, self._hook.optimizers)
-            ),
-            variables=tuple(
-                dataclasses.replace(
-                    v,
-                    initial_rms=self._history.initial_rms[v.name],
-                    constant=self._history.constant[v.name],
-                )
-                for v in layout.variables
-            ),
+        optimizers = max(setup.optimizers, self._hook.optimizers)
+        layout = dataclasses.replace(
+            layout, setup=dataclasses.replace(setup, optimizers=optimizers)
         )
+        self._layout = self._history.with_first_values(layout)
         if layout.frozen:
             logger.info("tbwatch: frozen by trainable=False: %s", ", ".join(layout.frozen))
         for part in self._parts:
@@ -332,9 +305,8 @@ class Session:
         found = sample.activations
         if found is None or self._layout is None:
             return {}
-        known = self._history.streaks
-        keys = [(a.name, a.units) for a in self._layout.activations]
-        streaks = [known.setdefault(key, UnitStreaks(key[1])) for key in keys]
+        of = self._layout.activations
+        streaks = [self._history.streaks_of(self._optimizer, activation) for activation in of]
         return derive_activations(found.table, found.largest, found.saturated, streaks)
 
     def _dispatch(self, record: Record, sample: Sample) -> None:
@@ -441,7 +413,6 @@ class Hook(Protocol):
         """Whether they are in place."""
 
 
-_HISTORIES: weakref.WeakKeyDictionary[keras.Model, _History] = weakref.WeakKeyDictionary()
 _SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
 
 

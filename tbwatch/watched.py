@@ -1,0 +1,72 @@
+"""Which variables of a model are watched, and what a layout says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import keras
+
+from tbwatch.layout import WatchedVariable, unique_names
+from tbwatch.models import is_constant, is_watchable, key_of, native, path_of, rms_of
+
+
+class Watched:
+    """The variables that are watched, in the order of the layout.
+
+    Args:
+        model: their model; its forward order is theirs.
+        variables: those that may be watched; what the model does not know comes last.
+        select: tells of the names of all of them which ones are.
+
+    Attributes:
+        names: their names.
+        variables: the TensorFlow variables.
+        rows: `key_of` a variable -> its row.
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        variables: Sequence[Any],
+        select: Callable[[Sequence[str]], Sequence[bool]],
+    ) -> None:
+        allowed = {key_of(v) for v in variables}
+        known = {key_of(v): v for v in [*model.trainable_variables, *variables]}
+        members = [v for key, v in known.items() if key in allowed and is_watchable(v)]
+        names = unique_names(path_of(v, model.name) for v in members)
+        chosen = [
+            (name, variable)
+            for name, variable, take in zip(names, members, select(names), strict=True)
+            if take
+        ]
+        self.names = [name for name, _ in chosen]
+        self.variables = [native(variable) for _, variable in chosen]
+        self.rows = {key_of(variable): row for row, (_, variable) in enumerate(chosen)}
+        self._regularized = [getattr(v, "regularizer", None) is not None for _, v in chosen]
+
+    def describe(self, missing: Collection[int]) -> tuple[WatchedVariable, ...]:
+        """As the layout has them, with today's weights for those at init.
+
+        Args:
+            missing: `key_of` the variables that get no gradient.
+        """
+        return tuple(
+            WatchedVariable(
+                name=name,
+                shape=tuple(variable.shape),
+                dtype=variable.dtype.name,
+                initial_rms=rms_of(variable),
+                connected=key_of(variable) not in missing,
+                regularized=regularized,
+                constant=is_constant(variable),
+            )
+            for name, variable, regularized in zip(
+                self.names, self.variables, self._regularized, strict=True
+            )
+        )
+
+    def names_besides(self, keys: Collection[int]) -> list[str]:
+        """Names of those that are not among these."""
+        pairs = zip(self.names, self.variables, strict=True)
+        return [name for name, variable in pairs if key_of(variable) not in keys]
