@@ -6,6 +6,7 @@ Imports neither TensorFlow nor Keras. Only local files are read.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tbwatch.format import FILE_SUFFIX, SUBRUN
 from tbwatch.framing import read_frames
 from tbwatch.record import Record
 
+_LONGEST_NOTE = 300  # characters
 _MOST_NOTES = 20  # different ones for a file; a file of garbage may hold one per record
 
 
@@ -117,13 +119,14 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
         file_notes = _Notes()
         own: list[Alert] | None = None
         held: list[Alert] | None = None
+        evicted = math.inf  # the least step that a record of this file repeats
         for decoded in _read_file(file, file_notes):
             record = decoded.record
             if record is not None:
                 # The record that ends a fit repeats the step of its last sample, and adds to it.
                 if steps and record.step <= steps[-1] - record.is_last:
                     _evict(record.step, steps, records)
-                    alerts = [alert for alert in alerts if alert.step < record.step]
+                    evicted = min(evicted, record.step)
                 if last_only:
                     records = [] if record.quantities else [r for r in records if r.quantities]
                 records.append(record)
@@ -132,6 +135,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
             flight = decoded.flight or flight
             own = decoded.alerts if decoded.alerts is not None else own or []
             held = decoded.holding if decoded.holding is not None else held
+        alerts = [alert for alert in alerts if alert.step < evicted]
         if own is not None:
             alerts = _joined(alerts, own)
             holding = _holding(own) if held is None else _holding(held)
@@ -200,6 +204,8 @@ class _Notes:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def add(self, message: str, offset: int) -> None:
+        if len(message) > _LONGEST_NOTE:  # a name in it may have any length
+            message = message[:_LONGEST_NOTE] + "..."
         if message not in self._seen and len(self._seen) >= _MOST_NOTES:
             message = "further problems"
         first, count = self._seen.get(message, (offset, 0))

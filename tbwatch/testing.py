@@ -127,9 +127,15 @@ def run(detector: Sequence[Chosen] | Chosen | None, records: Iterable[Record]) -
     Args:
         detector: a name, an object, a function of a record, or a list of these; None for all.
         records: in the order of their updates.
+
+    Raises:
+        TypeError: for anything else than a `Record`, and as `make_detectors`.
+        ValueError: as `make_detectors`.
     """
     panel = Panel(detector)
     for record in records:
+        if not isinstance(record, Record):
+            raise TypeError(f"records must hold Records; got {record!r}.")
         panel.update(record)
     return panel.alerts
 
