@@ -70,8 +70,8 @@ def put_kernels_on_grid(
 
     Raises:
         TypeError: the kernel does not hold real numbers, or an argument is of the wrong type.
-        ValueError: the kernel is not 4-D or is empty, the grid is too small, or an argument is
-            out of range.
+        ValueError: the kernel is not 4-D or is empty, the grid is too small, an argument is out
+            of range, or the image would have more than 2**27 pixels.
 
     Example:
         >>> import numpy as np

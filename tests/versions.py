@@ -68,8 +68,11 @@ def tried(python: str, choice: str, tests: list[str], work: Path, log: Path) -> 
                 break
     asked = subprocess.run([run, "-c", ASK, *SHOWN], capture_output=True, text=True, check=False)
     *versions, version = asked.stdout.split() or ["-"] * (len(SHOWN) + 1)
-    last = [line for line in log.read_text(errors="replace").splitlines() if line.strip()][-1]
-    result = last.strip("= ") if not status or " failed" in last else f"status {status}: {last}"
+    # Pytest's last line, behind which processes that end may have written something.
+    told = re.findall(
+        r"^=* ?(\d+ (?:passed|failed|skipped|error).*?)=*$", log.read_text(errors="replace"), re.M
+    )
+    result = told[-1].strip() if told else f"status {status}"
     return f"| {' | '.join([version, choice, *versions, result])} |", not status
 
 
