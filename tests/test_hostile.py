@@ -18,6 +18,7 @@ from tbwatch.detectors import DeadUpdate
 from tbwatch.flight_log import FlightLog
 from tbwatch.kernels import MAX_PIXELS, put_kernels_on_grid
 from tbwatch.reader import Run, read_run
+from tbwatch.replay import chosen_detectors
 from tbwatch.testing import make_record, run
 from tests import event_files as ef
 from tests.fuzz.damage import framed
@@ -218,3 +219,30 @@ def test_records_that_are_none_are_refused(records: object) -> None:
     """`run` of the test helpers names what it was given."""
     with pytest.raises(TypeError, match="records must hold Records; got"):
         run(None, records)
+
+
+@pytest.mark.parametrize("layout", ["a/kernel", ["a/kernel"], {}])
+def test_a_layout_that_is_none_is_refused(layout: object) -> None:
+    """`make_record` of the test helpers names what it was given."""
+    with pytest.raises(TypeError, match="layout must be a Layout; got"):
+        make_record(1, layout)
+
+
+def test_a_setting_that_is_no_text_is_refused() -> None:
+    """One sentence with what was given."""
+    with pytest.raises(TypeError, match=r"a setting must be a text; got \['a'\]"):
+        chosen_detectors([], [["a"]])
+
+
+@pytest.mark.parametrize("given", [1j, [None, 1j], np.complex64(1)])
+def test_complex_quantities_are_refused(given: object) -> None:
+    """NumPy would drop the imaginary part with a warning."""
+    with pytest.raises(TypeError, match="gradient_norm must be real numbers; got "):
+        make_record(1, gradient_norm=given)
+
+
+@pytest.mark.parametrize("step", ["1", 1.5, np.complex64(1)])
+def test_a_step_that_is_no_whole_number_is_refused(step: object) -> None:
+    """An update has a number."""
+    with pytest.raises(TypeError, match="step must be a whole number; got"):
+        make_record(step)

@@ -250,6 +250,7 @@ TYPED: dict[str, st.SearchStrategy[Any]] = {
     "table": _tables,
     "numbers": st.integers(-(2**63), 2**63 - 1),
     "names": st.lists(st.text(max_size=3), max_size=3),
+    "number": st.integers(0, 10**6),
     "data": _json,
 }
 
