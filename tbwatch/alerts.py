@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from tbwatch.format import plain, shown
+from tbwatch.layout import text, whole
 from tbwatch.record import Record
 
 SEVERITIES = ("info", "warning", "critical")
@@ -133,14 +134,16 @@ class Alert:
         """
         try:
             known = {field.name: data[field.name] for field in dataclasses.fields(cls)}
-            known["variables"] = tuple(str(name) for name in known["variables"])
+            if not isinstance(known["variables"], (list, tuple)):
+                raise TypeError("variables are no list")
+            known["variables"] = tuple(text(name) for name in known["variables"])
             known["evidence"] = {str(k): _from_json(v) for k, v in dict(known["evidence"]).items()}
             for name in ("value", "threshold"):
                 known[name] = float(_from_json(known[name]))
             for name in ("step", "epoch", "first_seen", "last_seen", "samples"):
-                known[name] = int(known[name])
+                known[name] = whole(known[name])
             for name in ("rule", "diagnosis", "severity", "state", "message", "remedy"):
-                known[name] = str(known[name])
+                known[name] = text(known[name])
             known["wall_time"] = float(known["wall_time"])
             if known["severity"] not in SEVERITIES or known["state"] not in STATES:
                 raise ValueError(f"severity {known['severity']!r} or state {known['state']!r}")

@@ -17,11 +17,14 @@ from tbwatch.flight_log import FlightLog
 from tbwatch.layout import Layout
 from tbwatch.record import Record
 
+# `float_val` may leave out trailing values that repeat its last one. A single value is repeated at
+# no cost in memory; behind several, so many at most.
+_MOST_REPEATED = 1000
 _LEFT_OUT = ""  # kind of a series whose metadata cannot be used: its values are skipped
 
 # Columns of the update series that a record takes, and how a float becomes its field.
 _FIELDS: dict[str, Callable[[float], Any]] = {
-    "epoch": lambda value: int(value) if math.isfinite(value) else 0,
+    "epoch": lambda value: int(value) if abs(value) < 2**31 else 0,
     "learning_rate": float,
     "loss": float,
     "loss_is_known": bool,
@@ -62,7 +65,9 @@ class EventDecoder:
         self._layout: Layout | None = None
         self._kinds: dict[str, str] = {}
         self._columns: tuple[str, ...] = ()
-        self._variables: dict[str, tuple[str, ...]] = {}
+        # None for names that are not the layout's.
+        self._variables: dict[str, tuple[str, ...] | None] = {}
+        self._activations: tuple[str, ...] = ()
 
     def decode(self, event: Any) -> Decoded:
         """Decode an `event_pb2.Event`; never raises for what it holds."""
@@ -95,7 +100,7 @@ class EventDecoder:
                     alerts, bad = _alerts(value.tensor)
                     problems.extend(bad)
                 elif kind == fmt.KIND_FLIGHT:
-                    names = self._variables[value.tag]
+                    names = self._variables[value.tag] or ()
                     flight = FlightLog.from_table(_table(value.tensor), event.step, names)
                 elif kind == fmt.KIND_HOLDING:
                     holding, bad = _alerts(value.tensor)
@@ -105,6 +110,9 @@ class EventDecoder:
             except ValueError as error:
                 problems.append(str(error))
         if self._layout is None or not (quantities or activations or fields is not None):
+            return Decoded(None, alerts, problems, holding, flight)
+        if not math.isfinite(event.wall_time):
+            problems.append("record left out: its wall_time is not finite")
             return Decoded(None, alerts, problems, holding, flight)
         fields = {**(fields or {}), "activations": activations}
         record = Record(event.step, event.wall_time, self._layout, quantities, **fields)
@@ -120,6 +128,7 @@ class EventDecoder:
         kind = data.get("kind")
         if kind == fmt.KIND_UPDATE:
             self._layout = Layout.from_json(data.get("layout") or {})
+            self._activations = tuple(a.name for a in self._layout.activations)
             self._columns = _names(data, "names")
         elif kind == fmt.KIND_QUANTITY:
             self._variables[tag] = _names(data, "variables")
@@ -128,8 +137,10 @@ class EventDecoder:
         elif kind == fmt.KIND_FLIGHT:
             self._variables[tag] = _names(data, "variables")
         elif kind not in (fmt.KIND_ALERTS, fmt.KIND_HOLDING):
-            raise ValueError(f"tag {tag!r} of unknown kind {kind!r} left out")
-        self._kinds[tag] = str(kind)
+            # What is no text may be of any size and depth.
+            shown = repr(kind) if isinstance(kind, str) else f"of type {type(kind).__name__}"
+            raise ValueError(f"tag {tag!r} of unknown kind {shown} left out")
+        self._kinds[tag] = kind
 
     def _kind(self, tag: str) -> str | None:
         """The kind of a tag's values; None where its metadata was never seen."""
@@ -141,20 +152,23 @@ class EventDecoder:
         """The values of a quantity, float32 `[V]`."""
         if self._layout is None:
             raise ValueError("values whose layout is lost left out")
-        if self._variables[tag] is not self._layout.names:
-            if self._variables[tag] != self._layout.names:
-                raise ValueError(f"tag {tag!r} left out: its variables are not the layout's")
-            self._variables[tag] = self._layout.names  # compare the texts only once
+        if not self._describes(tag, self._layout.names):
+            raise ValueError(f"tag {tag!r} left out: its variables are not the layout's")
         return _floats(tensor, len(self._layout))
 
     def _activation(self, tag: str, tensor: Any) -> np.ndarray:
         """The values of a quantity of activations, float32 `[A]`."""
         if self._layout is None:
             raise ValueError("values whose layout is lost left out")
-        names = tuple(activation.name for activation in self._layout.activations)
-        if self._variables[tag] != names:
+        if not self._describes(tag, self._activations):
             raise ValueError(f"tag {tag!r} left out: its activations are not the layout's")
-        return _floats(tensor, len(names))
+        return _floats(tensor, len(self._activations))
+
+    def _describes(self, tag: str, names: tuple[str, ...]) -> bool:
+        """Whether the metadata of a tag names exactly these; the texts are compared only once."""
+        if self._variables[tag] is not names:
+            self._variables[tag] = names if self._variables[tag] == names else None
+        return self._variables[tag] is names
 
     def _update(self, tensor: Any) -> dict[str, Any]:
         """Fields of the record; columns are found by name, unknown ones are ignored."""
@@ -176,12 +190,17 @@ def _floats(tensor: Any, size: int) -> np.ndarray:
     if tensor.dtype != types_pb2.DT_FLOAT or shape != [size]:
         raise ValueError(f"values left out: not a float32 tensor of shape [{size}]")
     content = tensor.tensor_content
-    values = np.frombuffer(content, "<f4") if len(content) % 4 == 0 else np.empty(0)
+    values = _from_bytes(content) if len(content) % 4 == 0 else np.empty(0)
     if not content:
         values = np.array(tensor.float_val)
     if len(values) > size or (size and not len(values)) or (content and len(values) < size):
         raise ValueError(f"values left out: they do not fill a tensor of shape [{size}]")
-    # `float_val` may leave out trailing values that repeat its last one.
+    if len(values) == size:
+        return values.astype(np.float32)
+    if len(values) == 1:
+        return np.broadcast_to(values.astype(np.float32), (size,))
+    if size - len(values) > _MOST_REPEATED:
+        raise ValueError(f"values left out: only {len(values)} of {size} are there")
     return np.concatenate([values, values[-1:].repeat(size - len(values))]).astype(np.float32)
 
 
@@ -192,7 +211,13 @@ def _table(tensor: Any) -> np.ndarray:
     is_matrix = len(shape) == 2 and min(shape) > 0 and tensor.dtype == types_pb2.DT_FLOAT
     if not is_matrix or shape[0] * shape[1] * 4 != len(content):
         raise ValueError("flight recorder left out: it is not a float32 matrix")
-    return np.frombuffer(content, "<f4").reshape(shape)
+    return _from_bytes(content).reshape(shape)
+
+
+def _from_bytes(content: bytes) -> np.ndarray:
+    values = np.frombuffer(content, "<f4")
+    # A NaN may be a signalling one, of which NumPy would warn wherever it is used.
+    return np.where(np.isnan(values), np.float32(np.nan), values)
 
 
 def _alerts(tensor: Any) -> tuple[list[Alert], list[str]]:

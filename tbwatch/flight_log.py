@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 NO_GRADIENT = -1.0
+_MOST_UPDATES = 2.0**53  # beyond that a number of updates is damage, not a count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +41,9 @@ class FlightLog:
         Raises:
             ValueError: if the table has another shape or holds no numbers of updates.
         """
-        if table.ndim != 2 or table.shape[1] != 2 + 2 * len(names):
+        if table.ndim != 2 or not names or table.shape[1] != 2 + 2 * len(names):
             raise ValueError("flight recorder left out: it does not fit its variables")
-        if not np.isfinite(table[:, 0]).all():
+        if not (np.abs(table[:, 0]) < _MOST_UPDATES).all():
             raise ValueError("flight recorder left out: its updates have no numbers")
         gradient, weight = np.split(table[:, 2:], 2, axis=1)
         steps = table[:, 0].astype(np.int64) + step

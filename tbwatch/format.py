@@ -78,7 +78,7 @@ def decode_metadata(content: bytes) -> dict[str, Any]:
     """
     try:
         data = json.loads(content.decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # a ValueError for too many digits, too
         raise ValueError(f"series metadata is not JSON: {error}") from error
     if not isinstance(data, dict) or not isinstance(data.get("version"), int):
         raise ValueError("series metadata holds no format version")

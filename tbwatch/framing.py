@@ -7,6 +7,7 @@ endian, with the masked CRC-32C that TensorFlow defines in `tsl/lib/io/record_wr
 from __future__ import annotations
 
 import dataclasses
+import os
 import struct
 from collections.abc import Iterator
 from functools import cache
@@ -22,6 +23,9 @@ _MASK_DELTA = 0xA282EAD8
 
 # Bytes that are looked up at once: a table of 1 MiB, built in 3 ms; longer blocks are not faster.
 _BLOCK = 1024
+# Records beyond this are passed over unread. Ours are far smaller (the names of 100 000 variables
+# take 5 MB), and an event can take 50 times its bytes in memory.
+_LONGEST = 2**26
 # Below this, a loop over bytes is faster than calling NumPy; it also covers the record's length.
 _SHORT = 64
 _CHUNK_BLOCKS = 64  # bounds the extra memory for large payloads to about 1 MiB
@@ -71,6 +75,13 @@ def read_frames(file: BinaryIO, size: int) -> Iterator[Frame]:
             yield Frame(offset, None, f"damaged record length, the last {left} bytes left out")
             return
         total = _HEADER.size + length + _FOOTER.size
+        if _LONGEST < length <= left - _HEADER.size - _FOOTER.size:
+            yield Frame(
+                offset, None, f"record of {length} bytes left out: too long for one of ours"
+            )
+            file.seek(length + _FOOTER.size, os.SEEK_CUR)
+            offset += total
+            continue
         body = file.read(length + _FOOTER.size) if total <= left else b""
         if len(body) < length + _FOOTER.size:
             yield Frame(offset, None, f"last record cut off after {left} bytes, left out")

@@ -21,6 +21,8 @@ from tbwatch.layout import FLOOR, ZERO_INIT_FLOOR
 MAX_CHANNELS = 64
 # `enlarge="auto"` keeps the longer side of a grid within this many pixels.
 AUTO_PIXELS = 512
+# An image beyond this is a mistake in `grid`, `pad` or `enlarge`, and would take gigabytes.
+MAX_PIXELS = 2**27
 NONFINITE_COLOUR = (255, 0, 255)
 
 Image = npt.NDArray[np.uint8]
@@ -68,8 +70,8 @@ def put_kernels_on_grid(
 
     Raises:
         TypeError: the kernel does not hold real numbers, or an argument is of the wrong type.
-        ValueError: the kernel is not 4-D or is empty, the grid is too small, or an argument is
-            out of range.
+        ValueError: the kernel is not 4-D or is empty, the grid is too small, an argument is out
+            of range, or the image would have more than 2**27 pixels.
 
     Example:
         >>> import numpy as np
@@ -86,6 +88,7 @@ def put_kernels_on_grid(
     values, in_colour = _select_channels(values, channels)
     low, high = _limits(values, scale)
     pixels = _paint(values, low, high, in_colour)
+    _check_size(pixels.shape, cells, pad, factor or 1)
     tiles = pixels[:, 0]
     if pixels.shape[1] > 1:
         inner = _near_square(pixels.shape[1])
@@ -273,6 +276,20 @@ def _near_square(count: int) -> tuple[int, int]:
             candidates.append((rows * columns, columns, rows))
     _, columns, rows = min(candidates)
     return rows, columns
+
+
+def _check_size(pixels: tuple[int, ...], grid: tuple[int, int], pad: int, factor: int) -> None:
+    """Refuse an image that would take gigabytes, of pixels `[K, pictures per filter, Y, X, _]`."""
+    height, width = pixels[2:4]
+    if pixels[1] > 1:
+        inner = _near_square(pixels[1])
+        height, width = inner[0] * (height + pad) + pad, inner[1] * (width + pad) + pad
+    height, width = grid[0] * (height + pad) + pad, grid[1] * (width + pad) + pad
+    if height * width * factor**2 > MAX_PIXELS:
+        raise ValueError(
+            f"the image would have {height * factor} x {width * factor} pixels; allowed are "
+            f"{MAX_PIXELS} in all: choose a smaller grid, pad or enlarge, or fewer channels"
+        )
 
 
 def _grid_for(count: int, grid: tuple[int, int] | None) -> tuple[int, int]:

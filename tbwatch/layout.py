@@ -228,10 +228,10 @@ class Layout:
         try:
             variables = tuple(
                 WatchedVariable(
-                    name=str(item["name"]),
-                    shape=tuple(int(n) for n in item["shape"]),
-                    dtype=str(item["dtype"]),
-                    initial_rms=None if item["initial_rms"] is None else float(item["initial_rms"]),
+                    name=text(item["name"]),
+                    shape=_shape(item["shape"]),
+                    dtype=text(item["dtype"]),
+                    initial_rms=_number(item["initial_rms"]),
                     connected=bool(item["connected"]),
                     regularized=bool(item.get("regularized", False)),
                     constant=bool(item.get("constant", False)),
@@ -241,10 +241,10 @@ class Layout:
             # Files of older versions know neither activations nor the setup.
             activations = tuple(
                 WatchedActivation(
-                    name=str(item["name"]),
-                    layer=str(item["layer"]),
-                    function=str(item["function"]),
-                    units=int(item["units"]),
+                    name=text(item["name"]),
+                    layer=text(item["layer"]),
+                    function=text(item["function"]),
+                    units=whole(item["units"]),
                     is_output=bool(item["is_output"]),
                     before=bool(item["before"]),
                 )
@@ -254,16 +254,16 @@ class Layout:
             numbers = ("epsilon", "chance_loss", "clipnorm", "clipvalue", "global_clipnorm")
             return cls(
                 variables,
-                tuple(str(name) for name in data.get("frozen", ())),
+                tuple(text(name) for name in data.get("frozen", ())),
                 activations,
                 Setup(
-                    optimizer=str(setup.get("optimizer", "")),
-                    optimizers=int(setup.get("optimizers", 1)),
-                    loss=str(setup.get("loss", "")),
-                    **{n: None if setup.get(n) is None else float(setup[n]) for n in numbers},
+                    optimizer=text(setup.get("optimizer", "")),
+                    optimizers=whole(setup.get("optimizers", 1)),
+                    loss=text(setup.get("loss", "")),
+                    **{name: _number(setup.get(name)) for name in numbers},
                 ),
             )
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise ValueError(f"not a tbwatch layout: {error!r}") from error
 
 
@@ -286,6 +286,33 @@ def unique_names(paths: Iterable[str]) -> list[str]:
         seen.add(name)
         names.append(name)
     return names
+
+
+def text(value: object) -> str:
+    """A text out of JSON, as it is; TypeError if it is none."""
+    if not isinstance(value, str):
+        raise TypeError(f"a text is a {type(value).__name__}")
+    return value
+
+
+def whole(value: Any) -> int:
+    """A number out of JSON as an int of at most 64 bits; TypeError or ValueError if it is none."""
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("a number has more than 64 bits")
+    return number
+
+
+def _shape(value: Iterable[Any]) -> tuple[int, ...]:
+    shape = tuple(whole(size) for size in value)
+    if len(shape) > 255 or min(shape, default=0) < 0:  # TensorFlow knows at most 254 axes
+        raise ValueError("a shape has a negative size or too many axes")
+    whole(math.prod(size or 1 for size in shape))
+    return shape
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else _finite_or_none(float(value))
 
 
 def _finite_or_none(value: float | None) -> float | None:

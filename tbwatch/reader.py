@@ -23,6 +23,7 @@ from tbwatch.format import FILE_SUFFIX, SUBRUN
 from tbwatch.framing import read_frames
 from tbwatch.record import Record
 
+_LONGEST_NOTE = 300  # characters
 _MOST_NOTES = 20  # different ones for a file; a file of garbage may hold one per record
 
 
@@ -121,6 +122,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
         beside: list[str] = []
         own: list[Alert] | None = None
         held: list[Alert] | None = None
+        evicted = math.inf  # the least step that a record of this file repeats
         for decoded in _read_file(file, file_notes, span):
             if not span.is_compared:
                 beside = [other.file.name for other in spans if other.overlaps(span)]
@@ -130,8 +132,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
                 # The record that ends a fit repeats the step of its last sample, and adds to it.
                 if steps and record.step <= steps[-1] - record.is_last:
                     _evict(record.step, steps, records)
-                    if not beside:  # else it is another run's: a fault that was found stays
-                        alerts = [alert for alert in alerts if alert.step < record.step]
+                    evicted = min(evicted, record.step)
                 if last_only:
                     records = [] if record.quantities else [r for r in records if r.quantities]
                 records.append(record)
@@ -150,6 +151,8 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
                 "runs in one directory. Where their updates overlap, only the last file's records "
                 "are shown; move it elsewhere to see the others"
             )
+        else:  # another run's alerts stay: a fault that was found
+            alerts = [alert for alert in alerts if alert.step < evicted]
         if own is not None:
             alerts = _joined(alerts, own)
             holding = _holding(own) if held is None else _holding(held)
@@ -240,6 +243,8 @@ class _Notes:
         self._seen: dict[str, tuple[int, int]] = {}
 
     def add(self, message: str, offset: int) -> None:
+        if len(message) > _LONGEST_NOTE:  # a name in it may have any length
+            message = message[:_LONGEST_NOTE] + "..."
         if message not in self._seen and len(self._seen) >= _MOST_NOTES:
             message = "further problems"
         first, count = self._seen.get(message, (offset, 0))

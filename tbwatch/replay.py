@@ -22,6 +22,7 @@ def chosen_detectors(names: Sequence[str], settings: Iterable[str]) -> list[Dete
     Raises:
         ValueError: for a name, parameter or value that does not exist or is not allowed; says what
             there is.
+        TypeError: for a setting that is no text.
 
     Example:
         >>> chosen_detectors(["dead_update"], ["dead_update.threshold=1e-6"])
@@ -60,6 +61,8 @@ def parameters_of(rule: str) -> dict[str, object]:
 
 
 def _parsed(text: str) -> tuple[str, str, object]:
+    if not isinstance(text, str):
+        raise TypeError(f"a setting must be a text; got {text!r}.")
     name, equals, value = text.partition("=")
     rule, dot, parameter = name.strip().partition(".")
     if not (equals and dot):

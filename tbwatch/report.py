@@ -19,6 +19,7 @@ from tbwatch.verdict import report
 SHOWN_QUANTITIES = ("weight_norm", "gradient_norm", "update_norm", "update_ratio", "window_change")
 
 _LEAST_MESSAGE_WIDTH = 40  # where less room is left, a message gets lines of its own
+_WIDEST = 200  # a longer name is printed, but does not widen the column of all the others
 _INDENT = "    "
 
 
@@ -254,7 +255,10 @@ def _aligned(
 ) -> list[str]:
     """Columns two blanks apart; those numbered in `right` end together, the others begin so."""
     rows = [[plain(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [
+        max(len(cell) for cell in column if len(cell) <= _WIDEST)
+        for column in zip(*rows, strict=True)
+    ]
     lines = [
         "  ".join(
             cell.rjust(width) if number in right else cell.ljust(width)

@@ -12,6 +12,7 @@ Example:
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -90,10 +91,15 @@ def make_record(step: int, layout: Layout | None = None, **values: Any) -> Recor
             gradient norm follows from those of the variables.
 
     Raises:
-        TypeError: for a name that is neither a quantity nor a field of `Record`.
+        TypeError: for a step that is no whole number, a layout that is none, a name that is
+            neither a quantity nor a field of `Record`, and quantities that are no real numbers.
         ValueError: for a list of another length.
     """
-    layout = layout or make_layout()
+    if not isinstance(step, numbers.Integral):
+        raise TypeError(f"step must be a whole number; got {step!r}.")
+    layout = make_layout() if layout is None else layout
+    if not isinstance(layout, Layout):
+        raise TypeError(f"layout must be a Layout; got {layout!r}.")
     quantities = _filled(values, HEALTHY, len(layout))
     activations = {}
     if layout.activations:
@@ -116,8 +122,10 @@ def _filled(values: dict[str, Any], healthy: dict[str, float], count: int) -> di
     """Take the quantities named in `healthy` out of the values, filled up, each `[count]`."""
     arrays = {}
     for name, usual in healthy.items():
-        value = np.asarray(values.pop(name, usual), np.float32)
-        arrays[name] = np.broadcast_to(value, (count,)).copy()
+        given = np.asarray(values.pop(name, usual))
+        if given.dtype.kind in "cO":
+            raise TypeError(f"{name} must be real numbers; got {given!r}.")
+        arrays[name] = np.broadcast_to(given.astype(np.float32), (count,)).copy()
     return arrays
 
 
@@ -127,9 +135,15 @@ def run(detector: Sequence[Chosen] | Chosen | None, records: Iterable[Record]) -
     Args:
         detector: a name, an object, a function of a record, or a list of these; None for all.
         records: in the order of their updates.
+
+    Raises:
+        TypeError: for anything else than a `Record`, and as `make_detectors`.
+        ValueError: as `make_detectors`.
     """
     panel = Panel(detector)
     for record in records:
+        if not isinstance(record, Record):
+            raise TypeError(f"records must hold Records; got {record!r}.")
         panel.update(record)
     return panel.alerts
 

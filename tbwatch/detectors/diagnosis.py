@@ -153,7 +153,8 @@ class Diagnosis:
         self._since[begins] = record.step
         self._moved = np.where(same, self._moved | (record.quantity("window_change") > 0), False)
         before, now = self._latest, record.quantity("update_norm")
-        grew = now > GROWTH * (now if before is None else before.quantity("update_norm"))
+        # Divided, since a norm near the greatest float32 may not be multiplied.
+        grew = now / GROWTH > (now if before is None else before.quantity("update_norm"))
         self._revived = np.where(same, self._revived | grew, False)
         begins_epoch = before is None or before.epoch != record.epoch
         self._since_epoch[begins] = record.epoch + (not begins_epoch)

@@ -1,0 +1,1 @@
+"""Hostile input: damaged event files, and arguments that nobody meant."""
