@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tbwatch.ahead import build_ahead
 from tbwatch.capture import Capture
 
 
@@ -35,6 +36,7 @@ class FitHook:
     def __init__(self, model: keras.Model) -> None:
         self._model = weakref.ref(model)
         self._plain: Callable[..., Any] | None = None
+        self._is_traced = False
         self._captures: dict[Capture, Callable[[], None]] = {}
 
     @property
@@ -55,7 +57,7 @@ class FitHook:
         vars(model).pop("make_train_function", None)
         self._captures[capture] = on_detach
         model.make_train_function(force=True)
-        self._plain = model.train_function
+        self._plain, self._is_traced = model.train_function, False
         # Past Keras' attribute tracking: these are no part of the model.
         vars(model)["train_function"] = self._train_function
         vars(model)["make_train_function"] = self._make_train_function
@@ -84,6 +86,9 @@ class FitHook:
     def _train_function(self, iterator: Iterator[Any]) -> Any:
         assert self._plain is not None
         try:
+            if not self._is_traced:
+                self._is_traced = True
+                build_ahead(self._fitted, iterator)
             with contextlib.ExitStack() as hooks:
                 for capture in self._captures:
                     hooks.enter_context(capture.instrumented())
