@@ -19,6 +19,7 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+from benchmarks.nets import NETS
 from benchmarks.speed import machine, report
 from benchmarks.speed.figures import Line
 from benchmarks.speed.options import Options
@@ -31,8 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     given = parser.parse_args(arguments)
     suites = _names(parser, "--only", given.only, SUITES) or SUITES
-    from benchmarks.nets import NETS
-
     options = Options(
         quick=given.quick,
         nets=_names(parser, "--nets", given.nets, NETS),

@@ -1,15 +1,20 @@
-"""The nets that are measured, each with the batch that it is trained on."""
+"""The nets that are measured, each with the batch that it is trained on.
+
+Keras is imported when a net is built: who only wants names and titles need not wait for it.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-L = keras.layers
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
+
 CLASSES = 10
 
 
@@ -31,6 +36,8 @@ class Net:
 
     def compiled(self, jit_compile: bool = False, optimizer: str = "adam") -> keras.Model:
         """The model, the same at each call, ready for `fit`."""
+        import keras
+
         keras.utils.set_random_seed(0)
         model = self.build()
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -45,11 +52,16 @@ class Net:
 
     def batches(self) -> tf.data.Dataset:
         """That batch for ever: costs next to nothing to prepare."""
+        import tensorflow as tf
+
         return tf.data.Dataset.from_tensors(self.examples()).repeat()
 
 
 def convnet() -> keras.Model:
     """The MNIST ConvNet."""
+    import keras
+    from keras import layers as L
+
     return keras.Sequential(
         [
             L.Input((28, 28, 1)),
@@ -66,12 +78,18 @@ def convnet() -> keras.Model:
 
 def mlp() -> keras.Model:
     """Four wide layers, for tiny batches: the worst case, since a step is short."""
+    import keras
+    from keras import layers as L
+
     hidden = [L.Dense(512, activation="relu") for _ in range(4)]
     return keras.Sequential([L.Input((784,)), *hidden, L.Dense(CLASSES)])
 
 
 def alexnet() -> keras.Model:
     """AlexNet for grey pictures of 227 x 227: 58 M parameters, 37.7 M of them in one matrix."""
+    import keras
+    import tensorflow as tf
+    from keras import layers as L
 
     def normalized(x: tf.Tensor) -> tf.Tensor:
         return tf.nn.local_response_normalization(x, 2, bias=1.0, alpha=2e-5, beta=0.75)
@@ -104,6 +122,8 @@ def alexnet() -> keras.Model:
 
 def application(family: str) -> keras.Model:
     """A model of `keras.applications` for 64 x 64 pictures."""
+    import keras
+
     build = getattr(keras.applications, family)
     options = {"weights": None, "classes": CLASSES, "classifier_activation": None}
     return build(input_shape=(64, 64, 3), **options)
@@ -111,6 +131,9 @@ def application(family: str) -> keras.Model:
 
 def chain(layers: int, units: int) -> keras.Model:
     """So many dense layers, each added to what it sees, so that any depth trains."""
+    import keras
+    from keras import layers as L
+
     small = keras.initializers.RandomNormal(stddev=0.01, seed=0)
     inputs = x = L.Input((units,))
     for _ in range(layers - 1):

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from benchmarks.nets import NETS
 from benchmarks.process import apart
 from benchmarks.speed.figures import Goal, Line, median, scaled
 from benchmarks.speed.machine import available_bytes
@@ -98,8 +99,6 @@ def run(options: Options) -> Iterator[Line]:
 
 
 def _of_net(net: str, size: Size, jit_compile: bool) -> Iterator[Line]:
-    from benchmarks.nets import NETS
-
     title = NETS[net].title + (", XLA" if jit_compile else "")
     share = size.interval / STEADY_INTERVAL
     for group, block in ((SPARSE, size.interval), (DENSE, size.block)):
@@ -123,8 +122,6 @@ def _of_net(net: str, size: Size, jit_compile: bool) -> Iterator[Line]:
 
 
 def _once_an_epoch(net: str, size: Size) -> Iterator[Line]:
-    from benchmarks.nets import NETS
-
     title = f"{NETS[net].title}, an epoch of {size.real_epoch} updates"
     group: Sequence[str] = EPOCHS
     if available_bytes() < size.peer_memory:
@@ -145,8 +142,6 @@ def _once_an_epoch(net: str, size: Size) -> Iterator[Line]:
 
 def _whole_run(repeats: int, epochs: int = 2) -> Line:
     """The default schedule, with all that it does early in a run and at the ends of epochs."""
-    from benchmarks.nets import NETS
-
     steps, block = MNIST // 128, 36  # 2 * 468 updates are 26 blocks
     rounds = epochs * steps // block
     pairs = []
@@ -182,7 +177,6 @@ def fits(
     steps_per_epoch: int, epochs: int,
 ) -> dict[str, list[float]]:  # fmt: skip
     """A relay of fits in this process: seconds of each block."""
-    from benchmarks.nets import NETS
     from benchmarks.speed.relay import Leg, relay
 
     net = NETS[name]
