@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import shutil
 import subprocess
 import sys
@@ -158,7 +157,7 @@ def writer_costs(repeats: int, events: int) -> dict[str, dict[str, list[float]]]
     ways: dict[str, Callable[[str], None]] = {"tbwatch": ours, "tf.summary": theirs}
     found: dict[str, dict[str, list[float]]] = {w: {"seconds": [], "bytes": []} for w in ways}
     count = events * len(tags)
-    for write, _ in itertools.product(ways.values(), range(1)):
+    for write in ways.values():
         with tempfile.TemporaryDirectory() as folder:
             write(folder)  # warms up
     for _ in range(repeats):

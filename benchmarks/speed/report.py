@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.figures import Goal, Line, median, quartiles
+from benchmarks.speed.figures import Line, median, quartiles
 
 FORMAT = 1
 JSON_FILE, MARKDOWN_FILE = "speed.json", "speed.md"
@@ -67,15 +67,16 @@ def row(line: Line) -> str:
     ratio = spread(line.ratios, "x") if line.ratios else ""
     verdict = {None: "", True: "met", False: "**not met**"}[line.is_met]
     what = f"{line.what} ({line.note})" if line.note else line.what
-    cells = [what, value, line.beside, ratio, goal_text(line.goal), verdict]
+    cells = [what, value, line.beside, ratio, goal_text(line), verdict]
     return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
 
 
-def goal_text(goal: Goal | None) -> str:
-    """A goal in a cell of the table."""
-    if goal is None:
+def goal_text(line: Line) -> str:
+    """The goal of a line in a cell of the table."""
+    if line.goal is None:
         return ""
-    return f"{'>=' if goal.at_least else '<='} {goal.limit:g}{' x' if goal.of == 'ratio' else ''}"
+    unit = "x" if line.goal.of == "ratio" else line.unit
+    return f"{'>=' if line.goal.at_least else '<='} {_number(line.goal.limit, unit)}"
 
 
 def spread(values: Sequence[float], unit: str) -> str:
@@ -89,12 +90,19 @@ def spread(values: Sequence[float], unit: str) -> str:
     """
     middle = median(values)
     factor, unit = _scale(middle, unit)
-    digits = 2 if unit == "x" else _digits(middle * factor)
+    digits = _digits(middle * factor)
+    if unit == "x" and middle >= 0.1:
+        digits = 2
     text = f"{middle * factor:.{digits}f}" + (f" {unit}" if unit not in ("", "x") else "")
     if len(values) > 1:
         lower, upper = quartiles(values)
         text += f" ({lower * factor:.{digits}f}-{upper * factor:.{digits}f})"
     return text
+
+
+def _number(value: float, unit: str) -> str:
+    factor, unit = _scale(value, unit)
+    return f"{value * factor:g}" + (f" {unit}" if unit not in ("", "x") else "")
 
 
 def _scale(value: float, unit: str) -> tuple[float, str]:
