@@ -77,7 +77,9 @@ def train(marks: Collection[int], tell: Callable[[Row], None], plain: bool = Fal
         callbacks: list[keras.callbacks.Callback] = [Meter(log_dir, marks, tell)]
         if not plain:
             callbacks.insert(0, tbwatch.Watch(log_dir, update_freq=1))
-        model.fit(batches(), steps_per_epoch=max(marks), verbose=0, callbacks=callbacks)
+        model.fit(
+            batches(), steps_per_epoch=max(marks), shuffle=False, verbose=0, callbacks=callbacks
+        )
 
 
 def rows(marks: Sequence[int]) -> list[Row]:

@@ -75,7 +75,13 @@ def fit(name: str, way: str) -> dict[str, float]:
     model = net.compiled()
     with tempfile.TemporaryDirectory() as folder:
         watched = [] if way == "plain" else [tbwatch.Watch(folder, **WAYS[way])]
-        model.fit(net.batches(), steps_per_epoch=UPDATES, verbose=0, callbacks=[clock, *watched])
+        model.fit(
+            net.batches(),
+            steps_per_epoch=UPDATES,
+            shuffle=False,
+            verbose=0,
+            callbacks=[clock, *watched],
+        )
     return {
         "first_step": clock.first_step,
         "nodes": float(graph_nodes()),

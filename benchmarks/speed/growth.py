@@ -126,7 +126,9 @@ def fit(axis: str, count: int, way: str, pairs: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         watched = [] if way == "plain" else [tbwatch.Watch(folder, **WAYS[way])]
         steps = WARMUP + 2 * pairs + 1  # the last one only ends the one before
-        model.fit(data, steps_per_epoch=steps, verbose=0, callbacks=[clock, *watched])
+        model.fit(
+            data, steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=[clock, *watched]
+        )
     updates = clock.updates[WARMUP:]
     # Updates count from 1: of each pair the second is sampled.
     samples = [second - first for first, second in zip(updates[::2], updates[1::2], strict=True)]

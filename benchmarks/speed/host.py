@@ -94,7 +94,9 @@ def callback_times(layers: int, watch: dict[str, Any], records: int) -> list[flo
     with tempfile.TemporaryDirectory() as folder, _quiet():
         callbacks = [before, tbwatch.Watch(folder, **watch), after]
         steps = records + warmup
-        net.compiled().fit(net.batches(), steps_per_epoch=steps, verbose=0, callbacks=callbacks)
+        net.compiled().fit(
+            net.batches(), steps_per_epoch=steps, shuffle=False, verbose=0, callbacks=callbacks
+        )
     pairs = zip(before.times, after.times, strict=True)
     return [end - begin for begin, end in pairs][warmup:]
 
@@ -203,6 +205,7 @@ def make_run(folder: str, updates: int, layers: int = 20, epochs: int = 10) -> N
             net.batches(),
             steps_per_epoch=updates // epochs,
             epochs=epochs,
+            shuffle=False,
             verbose=0,
             callbacks=[tbwatch.Watch(folder)],
         )

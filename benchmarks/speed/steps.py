@@ -49,7 +49,7 @@ class Size:
 
 SIZES = {
     "ConvNet": Size(50, 10, 20, 12, MNIST // 128),
-    "MLP": Size(50, 50, 100, 20, MNIST // 32),
+    "MLP": Size(50, 25, 100, 25, MNIST // 32),
     "AlexNet": Size(10, 3, 3, 7, MNIST // 32, peer_memory=14e9),
     "ResNet50": Size(10, 5, 5, 9, 50_000 // 16),
 }
@@ -186,6 +186,7 @@ def fits(
             net.batches(),
             steps_per_epoch=steps_per_epoch,
             epochs=epochs,
+            shuffle=False,
             verbose=0,
             callbacks=[leg, *callbacks(how, net, folder, block)],
         )
