@@ -134,11 +134,25 @@ def chain(layers: int, units: int) -> keras.Model:
     import keras
     from keras import layers as L
 
-    small = keras.initializers.RandomNormal(stddev=0.01, seed=0)
-    inputs = x = L.Input((units,))
-    for _ in range(layers - 1):
-        x = x + L.Dense(units, activation="relu", kernel_initializer=small)(x)
-    return keras.Model(inputs, L.Dense(CLASSES)(x))
+    # No functional model: Keras walks through its layers by recursion, and 1000 are too deep.
+    class Chain(keras.Model):  # type: ignore[misc]  # Keras is untyped
+        def __init__(self) -> None:
+            super().__init__()
+            small = keras.initializers.RandomNormal(stddev=0.01, seed=0)
+            self.hidden = [
+                L.Dense(units, activation="relu", kernel_initializer=small)
+                for _ in range(layers - 1)
+            ]
+            self.out = L.Dense(CLASSES)
+
+        def call(self, x: tf.Tensor) -> tf.Tensor:
+            for layer in self.hidden:
+                x = x + layer(x)
+            return self.out(x)
+
+    model = Chain()
+    model(np.zeros((1, units), "float32"))
+    return model
 
 
 def deep(layers: int, units: int = 16, batch: int = 32) -> Net:

@@ -52,6 +52,10 @@ class Line:
     goal: Goal | None = None
     note: str = ""
 
+    def with_base(self, beside: str, base: Sequence[float]) -> Line:
+        """The same line, paired."""
+        return dataclasses.replace(self, beside=beside, base=base)
+
     @property
     def ratios(self) -> list[float]:
         """Value / base of each repetition, or base / value."""

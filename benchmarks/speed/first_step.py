@@ -56,9 +56,9 @@ def _of_net(name: str, ways: tuple[str, ...], repeats: int) -> Iterator[Line]:
         for way in ways:
             title = f"{_net(name).title} ({variables:.0f} variables): {what}, {way}"
             values = [one[key] for one in found[way]]
-            pair = {} if way == "plain" else {"beside": "plain", "base": plain}
             is_goal = (name, key, way) == ("ResNet50", "first_step", "defaults")
-            yield Line(title, unit, values, goal=Goal(1.15) if is_goal else None, **pair)
+            line = Line(title, unit, values, goal=Goal(1.15) if is_goal else None)
+            yield line if way == "plain" else line.with_base("plain", plain)
 
 
 def _net(name: str) -> Net:

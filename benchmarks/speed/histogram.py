@@ -65,14 +65,14 @@ def _times_of(size: int, times: dict[str, list[float]]) -> Iterator[Line]:
             need = f"left out: needs {SUMMARY_BYTES * size / 1e9:.0f} GB"
             yield Line(what, "s", note=need)
             continue
-        beside = {} if way == FLOOR else {"beside": "`reduce_sum`", "base": times[FLOOR]}
         goal = Goal(2.5) if (size, way) == (FC6, "tbwatch") else None
-        yield Line(what, "s", times[way], goal=goal, **beside)
+        line = Line(what, "s", times[way], goal=goal)
+        yield line if way == FLOOR else line.with_base("`reduce_sum`", times[FLOOR])
     if SUMMARY in times:
         goal = Goal(50, at_least=True) if size == FC6 else None
         what = f"{_count(size)}: {TITLES['tbwatch']}, times faster"
-        beside = {"beside": TITLES[SUMMARY], "base": times[SUMMARY]}
-        yield Line(what, "s", times["tbwatch"], inverse=True, goal=goal, **beside)
+        line = Line(what, "s", times["tbwatch"], inverse=True, goal=goal)
+        yield line.with_base(TITLES[SUMMARY], times[SUMMARY])
 
 
 def times(size: int, ways: Sequence[str], rounds: int) -> dict[str, list[float]]:

@@ -92,7 +92,7 @@ def run(options: Options) -> Iterator[Line]:
         size = QUICK if options.quick else SIZES[net]
         yield from _of_net(net, size, jit_compile=False)
         yield from _once_an_epoch(net, size)
-        if net in options.xla:
+        if net in options.xla and not options.quick:
             yield from _of_net(net, size, jit_compile=True)
     if not options.quick and options.takes("ConvNet"):
         yield _whole_run(repeats=3)
