@@ -20,6 +20,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.nets import NETS
+from benchmarks.process import Failed
 from benchmarks.speed import machine, report
 from benchmarks.speed.figures import Line
 from benchmarks.speed.options import Options
@@ -42,22 +43,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for suite in suites:
         results[suite] = _run(suite, options)
         report.write(given.out, {name: results[name] for name in SUITES if name in results})
+    stopped = [suite for suite in suites if results[suite]["stopped"]]
     print(f"\n{given.out / report.JSON_FILE}\n{given.out / report.MARKDOWN_FILE}")
-    return 0
+    return 1 if stopped else 0
 
 
 def _run(suite: str, options: Options) -> dict[str, Any]:
     module = importlib.import_module(f"benchmarks.speed.{suite}")
     begun = time.perf_counter()
     lines: list[Line] = []
+    stopped = False
     print(f"\n{suite}", flush=True)
-    for line in module.run(options):
-        lines.append(line)
-        print(report.row(line), flush=True)
+    try:
+        for line in module.run(options):
+            lines.append(line)
+            print(report.row(line), flush=True)
+    except Failed as error:  # what was measured before is worth keeping
+        lines.append(Line("the rest of the suite", "", note=f"stopped: {error}".splitlines()[0]))
+        print(error, file=sys.stderr)
+        stopped = True
     about = {
         "about": module.ABOUT,
         "date": datetime.date.today().isoformat(),
         "quick": options.quick,
+        "stopped": stopped,
         "seconds": time.perf_counter() - begun,
         "machine": machine.facts(),
     }

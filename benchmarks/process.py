@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-TIMEOUT = 3600.0  # seconds
+TIMEOUT = 1200.0  # seconds
 
 
 class Failed(RuntimeError):
-    """The process ended with an error."""
+    """The process ended with an error, or did not end."""
 
 
 def apart(function: str, *arguments: Any, timeout: float = TIMEOUT) -> Any:
@@ -34,9 +34,12 @@ def apart(function: str, *arguments: Any, timeout: float = TIMEOUT) -> Any:
     """
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-m", "benchmarks.process", function, json.dumps(arguments)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=environment
-    )
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=timeout, cwd=ROOT, env=environment
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{function} {arguments} took more than {timeout:g} s") from None
     if done.returncode:
         end = done.stderr[-2000:] or "it said nothing; out of memory?"
         raise Failed(f"{function} {arguments} ended with {done.returncode}:\n{end}")

@@ -249,6 +249,27 @@ def test_a_quick_run_from_the_command_line(tmp_path):
     assert all(what in done.stdout for what in whats)
 
 
+def test_a_suite_that_fails_keeps_what_it_has(tmp_path, monkeypatch, capsys):
+    """The lines before the failure are written, the table says so, and so does the status."""
+
+    def run(options):
+        yield Line("before", "s", [1.0])
+        raise process.Failed("host:f [1] ended with -9:\nout of memory?")
+
+    monkeypatch.setattr("benchmarks.speed.host.run", run)
+    assert main(["--only", "host", "--out", str(tmp_path)]) == 1
+    table = (tmp_path / report.MARKDOWN_FILE).read_text()
+    assert "| before | 1.00 s |" in table
+    assert "| the rest of the suite (stopped: host:f [1] ended with -9:) | - |" in table
+    assert "out of memory?" in capsys.readouterr().err
+
+
+def test_a_process_that_does_not_end_is_a_failure():
+    """It is stopped after the given time, and told like any other."""
+    with pytest.raises(process.Failed, match="took more than 0.5 s"):
+        process.apart("time:sleep", 30, timeout=0.5)
+
+
 def test_an_unknown_suite_is_refused(capsys):
     """One sentence says what there is."""
     with pytest.raises(SystemExit):
