@@ -266,7 +266,7 @@ def test_a_suite_that_fails_keeps_what_it_has(tmp_path, monkeypatch, capsys):
 
 def test_a_process_that_does_not_end_is_a_failure():
     """It is stopped after the given time, and told like any other."""
-    with pytest.raises(process.Failed, match="took more than 0.5 s"):
+    with pytest.raises(process.Failed, match=r"took more than 0\.5 s"):
         process.apart("time:sleep", 30, timeout=0.5)
 
 

@@ -19,7 +19,7 @@ from benchmarks.speed.options import Options
 
 ABOUT = "Host side: quartiles over records, or over repetitions of a loop."
 
-LAYERS = (20, 100, 1000)  # two variables each
+LAYERS, DEEPEST = (20, 100), 1000  # two variables each
 VARIABLES = (20, 200, 2000)
 WATCHES: dict[str, dict[str, Any]] = {
     "norms, activations": {"update_freq": 1, "histogram_freq": 0},
@@ -31,18 +31,22 @@ def run(options: Options) -> Iterator[Line]:
     """All lines."""
     quick = options.quick
     for layers in LAYERS[:1] if quick else LAYERS:
-        for title, watch in list(WATCHES.items())[-1 if quick else 0 :]:
-            times = apart(
-                "benchmarks.speed.host:callback_times", layers, watch, 10 if quick else 40
-            )
-            what = f"a record of {2 * layers} variables in a fit, from device to file: {title}"
-            yield Line(what, "s", times)
+        yield from _record_lines(layers, quick)
     for variables in VARIABLES[:2] if quick else VARIABLES:
         times = apart("benchmarks.speed.host:judging_times", variables, 20 if quick else 200)
         yield Line(f"all detectors, a record of {variables} variables", "s", times)
     yield from _writer_lines(3 if quick else 9, 20 if quick else 200)
     yield from _run_lines(200 if quick else 10_000, 2 if quick else 9)
     yield from _summary_lines(5 if quick else 100, 1 if quick else 5)
+    if not quick:  # last, because tracing it takes minutes
+        yield from _record_lines(DEEPEST, quick)
+
+
+def _record_lines(layers: int, quick: bool) -> Iterator[Line]:
+    for title, watch in list(WATCHES.items())[-1 if quick else 0 :]:
+        times = apart("benchmarks.speed.host:callback_times", layers, watch, 10 if quick else 40)
+        what = f"a record of {2 * layers} variables in a fit, from device to file: {title}"
+        yield Line(what, "s", times)
 
 
 def _writer_lines(repeats: int, events: int) -> Iterator[Line]:
