@@ -12,50 +12,51 @@ import argparse
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import keras
 import numpy as np
 
 import tbwatch
+from benchmarks.process import resident
+
+Row = dict[str, float]
 
 
 class Meter(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
-    """Prints what the process holds, every so many updates."""
+    """Tells what the process holds, after some of the updates.
 
-    def __init__(self, log_dir: Path, every: int) -> None:
+    Args:
+        log_dir: of the run.
+        marks: numbers of these updates.
+        tell: gets a row for each.
+    """
+
+    def __init__(self, log_dir: Path, marks: Collection[int], tell: Callable[[Row], None]) -> None:
         super().__init__()
-        self.log_dir, self.every = log_dir, every
-        self.last = time.perf_counter()
+        self.log_dir, self.marks, self.tell = log_dir, frozenset(marks), tell
+        self.last, self.told = time.perf_counter(), 0
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:  # noqa: D102  Keras does
-        if (batch + 1) % self.every and batch != 999:
+        if batch + 1 not in self.marks:
             return
         files = [path for path in self.log_dir.rglob("*") if path.is_file()]
-        size = sum(path.stat().st_size for path in files)
-        now, since = time.perf_counter(), self.last
-        self.last = now
-        updates = self.every if batch >= self.every else batch + 1
-        print(
-            f"| {batch + 1} | {resident():.0f} | {len(os.listdir('/proc/self/fd'))} "
-            f"| {len(files)} | {size / 1e6:.1f} | {1e3 * (now - since) / updates:.2f} |",
-            flush=True,
-        )
+        now = time.perf_counter()
+        row = {
+            "updates": batch + 1,
+            "memory": resident(),
+            "open files": len(os.listdir("/proc/self/fd")),
+            "files": len(files),
+            "size": sum(path.stat().st_size for path in files),
+            "seconds per update": (now - self.last) / (batch + 1 - self.told),
+        }
+        self.last, self.told = now, batch + 1
+        self.tell(row)
 
 
-def resident() -> float:
-    """Memory of this process in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Trains and prints a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.long_run")
-    parser.add_argument("--samples", type=int, default=100_000)
-    parser.add_argument("--plain", action="store_true", help="the same without tbwatch")
-    options = parser.parse_args(arguments)
+def train(marks: Collection[int], tell: Callable[[Row], None], plain: bool = False) -> None:
+    """Train up to the last of the marks, with a sample of every update unless `plain`."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -67,18 +68,46 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model.compile("sgd", "mse", jit_compile=False)
     x = np.random.default_rng(0).normal(size=(64, 8)).astype("float32")
 
-    def batches():
+    def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         while True:
             yield x, x[:, :1]
 
     with tempfile.TemporaryDirectory() as directory:
         log_dir = Path(directory)
-        callbacks: list[keras.callbacks.Callback] = [Meter(log_dir, max(options.samples // 10, 1))]
-        if not options.plain:
+        callbacks: list[keras.callbacks.Callback] = [Meter(log_dir, marks, tell)]
+        if not plain:
             callbacks.insert(0, tbwatch.Watch(log_dir, update_freq=1))
-        print("| updates | memory, MB | open files | files | size, MB | ms per update |")
-        print("|---|---|---|---|---|---|")
-        model.fit(batches(), steps_per_epoch=options.samples, verbose=0, callbacks=callbacks)
+        model.fit(
+            batches(), steps_per_epoch=max(marks), shuffle=False, verbose=0, callbacks=callbacks
+        )
+
+
+def rows(marks: Sequence[int]) -> list[Row]:
+    """What `train` tells at these updates."""
+    found: list[Row] = []
+    train(marks, found.append)
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Trains and prints a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.long_run")
+    parser.add_argument("--samples", type=int, default=100_000)
+    parser.add_argument("--plain", action="store_true", help="the same without tbwatch")
+    options = parser.parse_args(arguments)
+    every = max(options.samples // 10, 1)
+    marks = {*range(every, options.samples + 1, every), min(1000, options.samples)}
+    print("| updates | memory, MB | open files | files | size, MB | ms per update |")
+    print("|---|---|---|---|---|---|")
+    train(marks, _print, options.plain)
+
+
+def _print(row: Row) -> None:
+    print(
+        f"| {row['updates']} | {row['memory'] / 1e6:.0f} | {row['open files']} | {row['files']} "
+        f"| {row['size'] / 1e6:.1f} | {1e3 * row['seconds per update']:.2f} |",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

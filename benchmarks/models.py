@@ -4,7 +4,7 @@
 
 Each fit runs in a process of its own, plain and watched (`Watch` at its defaults) in turn, for
 three updates of two small images. Prints a Markdown table: the first step, in which TensorFlow
-traces, as the median of the repetitions, and the range of its ratio within one repetition.
+traces, as the median of the repetitions, and the quartiles of its ratio within one repetition.
 `problems` is what is wrong: a variable that is missing, out of order or not finite, an update
 without a record, a message of ours.
 """
@@ -12,17 +12,16 @@ without a record, a message of ours.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from benchmarks.process import apart
+from benchmarks.speed.figures import median, ratios
+from benchmarks.speed.report import spread
 
 # The smallest member of each family, and the smallest image that it takes.
 FAMILIES = {
@@ -63,16 +62,8 @@ def fit(family: str, watched: bool) -> dict[str, Any]:
     import numpy as np
 
     import tbwatch
+    from benchmarks.clock import Clock
     from tbwatch.reader import read_run
-
-    class Clock(keras.callbacks.Callback):  # type: ignore[misc]  # Keras is untyped
-        begun = first_step = 0.0
-
-        def on_train_begin(self, logs: object = None) -> None:
-            self.begun = time.perf_counter()
-
-        def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-            self.first_step = self.first_step or time.perf_counter() - self.begun
 
     keras.utils.set_random_seed(0)
     size = FAMILIES[family]
@@ -107,35 +98,19 @@ def fit(family: str, watched: bool) -> dict[str, Any]:
     }
 
 
-def fit_apart(family: str, watched: bool) -> dict[str, Any]:
-    """`fit` in a process of its own."""
-    code = f"import json; from benchmarks import models; print(json.dumps(models.fit({family!r}, "
-    done = subprocess.run(
-        [sys.executable, "-c", f"{code}{watched})))"],
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT,
-    )
-    if done.returncode:
-        raise RuntimeError(f"{family} failed:\n{done.stderr[-2000:]}")
-    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return result
-
-
 def row(family: str, repeats: int) -> str:
     """The family's row of the table."""
-    pairs = [(fit_apart(family, False), fit_apart(family, True)) for _ in range(repeats)]
-    plain = statistics.median(p["first_step"] for p, _ in pairs)
-    watched = statistics.median(w["first_step"] for _, w in pairs)
-    ratios = [w["first_step"] / p["first_step"] for p, w in pairs]
-    ratio = f"{statistics.median(ratios):.2f}"
-    if repeats > 1:
-        ratio += f" ({min(ratios):.2f}-{max(ratios):.2f})"
+    pairs = [
+        [apart("benchmarks.models:fit", family, watched, timeout=TIMEOUT) for watched in (0, 1)]
+        for _ in range(repeats)
+    ]
+    plain, watched = ([pair[n]["first_step"] for pair in pairs] for n in (0, 1))
+    ratio = spread(ratios(watched, plain), "x")
     one = pairs[0][1]
     problems = dict.fromkeys(text for _, w in pairs for text in w["problems"])
     return (
-        f"| {family} | {one['variables']} | {one['parameters'] / 1e6:.1f} M | {plain:.1f} "
-        f"| {watched:.1f} | {ratio} | {'; '.join(problems) or 'none'} |"
+        f"| {family} | {one['variables']} | {one['parameters'] / 1e6:.1f} M | {median(plain):.1f} "
+        f"| {median(watched):.1f} | {ratio} | {'; '.join(problems) or 'none'} |"
     )
 
 
