@@ -167,7 +167,7 @@ def measure(x: tf.Tensor, bounds: tuple[float, float] | None = None) -> tf.Tenso
     inner = tf.reduce_mean(variance)
     center = tf.reduce_mean(mean)
     outer = tf.reduce_mean(tf.square(mean - center))
-    zeros = tf.reduce_sum(tf.cast(tf.equal(x, 0.0), tf.int32))
+    zeros = statistics.count_true(tf.reshape(tf.equal(x, 0.0), [-1]))
     columns = {
         "examples": tf.shape(x)[0],
         "mean": center,

@@ -91,6 +91,19 @@ class Capture:
 
     # --------------------------------------------------------------------------------- the hooks
 
+    def prepare(self) -> None:
+        """Make what can be made before the first step: one that makes variables is traced twice.
+
+        Raises:
+            PatternError: if a pattern matches no variable.
+        """
+        if self._request is None:
+            self._request = self._ask_request()
+        if self._sampler is None and self._takes_all and self.model.built:
+            variables = self.model.trainable_variables
+            if variables:
+                self._guarded(lambda: self._choose(variables))
+
     @contextlib.contextmanager
     def instrumented(self) -> Iterator[None]:
         """As long as this is entered, updates pass through here, traced or run eagerly.
@@ -99,12 +112,8 @@ class Capture:
             PatternError: if a pattern matches no variable.
         """
         self._loss = None
-        if self._request is None:
-            self._request = self._ask_request()
-        variables = self.model.trainable_variables if self.model.built else ()
-        if self._sampler is None and variables and self._takes_all:
-            # A step that makes variables is traced twice: make ours before it.
-            self._guarded(lambda: self._choose(variables))
+        self.prepare()
+        assert self._request is not None
         with contextlib.ExitStack() as stack:
             for replaced in (
                 Replaced(self._outer, "scale_loss", partial(partial, self._scale_loss)),

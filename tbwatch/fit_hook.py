@@ -1,9 +1,10 @@
 """The way into `fit`: an instrumented training function in the place of Keras' own.
 
-Hooks are in place while the training function runs, and only then. So nothing of tbwatch can stay
-behind in the optimizer, whatever ends the run. What stays until the next `fit` or `train_on_batch`
-after an exception elsewhere is the training function itself; both begin with
-`make_train_function`, which then puts a fresh one in its place.
+Hooks are in place while a training step is traced, or run eagerly, and only then: they cost
+nothing at the other updates, and nothing of tbwatch can stay behind in the optimizer, whatever ends
+the run. What stays until the next `fit` or `train_on_batch` after an exception elsewhere is the
+training function itself; both begin with `make_train_function`, which then puts a fresh one in its
+place.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class FitHook:
     def __init__(self, model: keras.Model) -> None:
         self._model = weakref.ref(model)
         self._plain: Callable[..., Any] | None = None
-        self._is_traced = False
+        self._is_in_step = self._is_ready = False
         self._captures: dict[Capture, Callable[[], None]] = {}
 
     @property
@@ -54,13 +55,8 @@ class FitHook:
         model = self._fitted
         if not self._captures and model.train_function is not None:
             capture.warn_of_changed_flags()
-        vars(model).pop("make_train_function", None)
         self._captures[capture] = on_detach
-        model.make_train_function(force=True)
-        self._plain, self._is_traced = model.train_function, False
-        # Past Keras' attribute tracking: these are no part of the model.
-        vars(model)["train_function"] = self._train_function
-        vars(model)["make_train_function"] = self._make_train_function
+        self._instrument()
 
     def detach(self, capture: Capture) -> None:
         """Take a capture out; with the last one the step is plain again."""
@@ -86,22 +82,49 @@ class FitHook:
     def _train_function(self, iterator: Iterator[Any]) -> Any:
         assert self._plain is not None
         try:
-            if not self._is_traced:
-                self._is_traced = True
+            if not self._is_ready:
+                self._is_ready = True
                 build_ahead(self._fitted, iterator)
-            with contextlib.ExitStack() as hooks:
                 for capture in self._captures:
-                    hooks.enter_context(capture.instrumented())
+                    capture.prepare()
+            with contextlib.nullcontext() if self._is_in_step else self._hooks():
                 logs = self._plain(iterator)
             if any(capture.needs_another_trace for capture in self._captures):
-                model = self._fitted
-                self._plain = model._make_function(model.train_step)
+                self._instrument()
             return logs
         except (StopIteration, tf.errors.OutOfRangeError):
             raise  # the regular end of an epoch
         except BaseException:
             self._detach_all()
             raise
+
+    def _instrument(self) -> None:
+        """Put a new training function in place, with the hooks in it or, where not, around it."""
+        model = self._fitted
+        vars(model).pop("make_train_function", None)
+        own = type(model).make_train_function is not keras.Model.make_train_function
+        # Replicas run a step in threads of their own, but its hooks are those of one optimizer.
+        self._is_in_step = not own and model.distribute_strategy.num_replicas_in_sync == 1
+        self._is_ready = False
+        if self._is_in_step:
+            self._plain = model._make_function(self._step)
+        else:
+            model.make_train_function(force=True)
+            self._plain = model.train_function
+        # Past Keras' attribute tracking: these are no part of the model.
+        vars(model)["train_function"] = self._train_function
+        vars(model)["make_train_function"] = self._make_train_function
+
+    def _step(self, data: Any) -> Any:
+        with self._hooks():
+            return self._fitted.train_step(data)
+
+    @contextlib.contextmanager
+    def _hooks(self) -> Iterator[None]:
+        with contextlib.ExitStack() as hooks:
+            for capture in self._captures:
+                hooks.enter_context(capture.instrumented())
+            yield
 
     def _make_train_function(self, force: bool = False) -> Any:
         # A new fit or a train_on_batch begins, and the fit that was watched never ended.

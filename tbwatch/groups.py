@@ -72,9 +72,16 @@ class Group:
         assert self._copy is not None
         return self._copy.read_value()
 
-    def after(self, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
-        """`quantities.AFTER_COLUMNS` of each member, `[n, 4]`."""
-        return self._measure(statistics.after_update, before, after)
+    def after(self, before: tf.Tensor, after: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
+        """`quantities.AFTER_COLUMNS` of each member, `[n, 4]`.
+
+        Args:
+            before: weights before the update.
+            after: weights after it.
+            norms: float32 `[V]`, norms of all weights before the update, by layout position.
+        """
+        mine = tf.cast(tf.gather(norms, self.rows), self._dtype)
+        return self._measure(statistics.after_update, before, after, mine)
 
     def norms(self, values: tf.Tensor | None) -> tf.Tensor:
         """L2 norm of each member, float32 `[n]`; NaN for None."""

@@ -271,8 +271,9 @@ class Sampler:
     def _store(self, when: _When, before: tf.Tensor, norm: tf.Tensor, values: tf.Tensor) -> None:
         if self._request.updates:
             pairs = [(group.kept(), group.weights()) for group in self._groups]
+            norms = before[:, BEFORE_COLUMNS.index("weight_norm")]
             after = self._in_order(
-                [group.after(*pair) for group, pair in zip(self._groups, pairs, strict=True)]
+                [group.after(*pair, norms) for group, pair in zip(self._groups, pairs, strict=True)]
             )
             if "updates" in self._kinds:
                 self._count("updates", [new - old for old, new in pairs], when)

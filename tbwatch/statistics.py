@@ -19,6 +19,9 @@ from tbwatch.histogram import BUCKETS
 # underflow: 1e-24 is 14 orders above the smallest normal number, so 1e8 lost terms do not show.
 _LOW, _HIGH = 1e-12, 1e18
 
+_WORDS = 255
+_WORDS_ELEMENTS = 8 * _WORDS
+
 
 class Reduction(Protocol):
     """Sums over the elements of each of `n` variables; results are float64 `[n]`.
@@ -59,7 +62,7 @@ class Flat:
 
     def count(self, mask: tf.Tensor) -> tf.Tensor:
         """Number of true elements."""
-        return tf.cast(tf.reduce_sum(tf.cast(mask, tf.int32)), tf.float64)[tf.newaxis]
+        return tf.cast(count_true(mask), tf.float64)[tf.newaxis]
 
     def bucket_counts(self, x: tf.Tensor) -> tf.Tensor:
         """Elements by sign, exponent and three mantissa bits: float32 `[1, 4096]`."""
@@ -162,13 +165,16 @@ def before_update(
     return _columns(safe, fast, lambda: measure(careful=True))
 
 
-def after_update(by: Reduction, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+def after_update(
+    by: Reduction, before: tf.Tensor, after: tf.Tensor, weight_norm: tf.Tensor
+) -> tf.Tensor:
     """Statistics of the change.
 
     Args:
         by: how to sum.
         before: W before the update.
         after: W after it.
+        weight_norm: norm of W before the update, `[n]`.
 
     Returns:
         float32 `[n, 4]` in the order of `quantities.AFTER_COLUMNS`.
@@ -178,8 +184,7 @@ def after_update(by: Reduction, before: tf.Tensor, after: tf.Tensor) -> tf.Tenso
         old, new = (_float64(x) if careful else x for x in (before, after))
         change = new - old
         norm = tf.sqrt(by.sum_of_squares(change))
-        length = norm * tf.sqrt(by.sum_of_squares(old))
-        cosine = -by.dot(change, old) / length
+        cosine = -by.dot(change, old) / (norm * tf.cast(weight_norm, tf.float64))
         return [norm, cosine, _nonzeros(by, change), _nonfinite(by, change, careful)]
 
     fast = measure(careful=False)
@@ -204,6 +209,19 @@ def global_norm(of: Sequence[tf.Tensor]) -> tf.Tensor:
         return tf.constant(float("nan"), tf.float32)
     every = tf.cast(tf.concat(of, axis=0), tf.float64)
     return tf.cast(tf.sqrt(tf.reduce_sum(tf.square(every))), tf.float32)
+
+
+def count_true(mask: tf.Tensor) -> tf.Tensor:
+    """Number of true elements of a vector, int32.
+
+    Eight elements are added at a time, as the bytes of an int64, where a sum of int32 would first
+    need a copy with four bytes for each.
+    """
+    head = tf.size(mask) // _WORDS_ELEMENTS * _WORDS_ELEMENTS
+    words = tf.bitcast(tf.reshape(tf.cast(mask[:head], tf.uint8), [-1, _WORDS, 8]), tf.int64)
+    sums = tf.bitcast(tf.reduce_sum(words, axis=1), tf.uint8)  # of 255 words: no byte overflows
+    rest = tf.reduce_sum(tf.cast(mask[head:], tf.int32))
+    return tf.reduce_sum(tf.cast(sums, tf.int32)) + rest
 
 
 def compute_dtype(dtype: tf.DType) -> tf.DType:

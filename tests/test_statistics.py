@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tbwatch import statistics
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS
-from tbwatch.statistics import Flat, Rows
+from tbwatch.statistics import Flat, Reduction, Rows
 
 MODES: dict[str, Callable] = {
     "eager": lambda function: function,
@@ -129,11 +129,16 @@ def before(mode: str, form: str, cases: Arrays) -> Table:
     return named(rows, cases, BEFORE_COLUMNS)
 
 
+def after_update(by: Reduction, old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+    """With the norm of the weights as the step knows it: float32."""
+    return statistics.after_update(by, old, new, statistics.norms(by, old))
+
+
 def after(mode: str, form: str, cases: Arrays) -> Table:
     """Statistics after an update by which the weights became the cases, from `weights_for`."""
     new = [tf.constant(array) for array in cases.values()]
     old = [tf.constant(weights_for(array)) for array in cases.values()]
-    rows = FORMS[form](mode, statistics.after_update, cases, old, new)
+    rows = FORMS[form](mode, after_update, cases, old, new)
     return named(rows, cases, AFTER_COLUMNS)
 
 
@@ -237,12 +242,20 @@ def test_packed_bucket_counts_are_those_of_each_variable(mode: str, sizes: list[
         np.testing.assert_array_equal(row, want)
 
 
+@pytest.mark.parametrize("size", [0, 1, 8, 2039, 2040, 2041, 100_003])
+def test_counting_in_words_misses_nothing(mode: str, size: int) -> None:
+    """Also where the length is no multiple of what is added at a time, and nothing overflows."""
+    masks = [noise(size, size) > 0.3, np.ones(size, bool), np.zeros(size, bool)]
+    counts = MODES[mode](lambda *of: tf.stack([statistics.count_true(one) for one in of]))(*masks)
+    assert counts.numpy().tolist() == [int(mask.sum()) for mask in masks]
+
+
 @pytest.mark.parametrize(("toward", "expected"), [(0.9, 1.0), (1.1, -1.0)])
 def test_decay_cosine_tells_decay_from_growth(toward: float, expected: float) -> None:
     """Weights that shrink as a whole have cosine 1, those that grow -1."""
     weights = noise(12, 100)
     old, new = tf.constant(weights), tf.constant(weights * np.float32(toward))
-    (row,) = statistics.after_update(Flat(), old, new)
+    (row,) = after_update(Flat(), old, new)
     decay_cosine = dict(zip(AFTER_COLUMNS, row.numpy(), strict=True))["decay_cosine"]
     assert decay_cosine == pytest.approx(expected, abs=1e-5)
 
