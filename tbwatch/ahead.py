@@ -1,4 +1,4 @@
-"""Makes ahead what the first trace of a training step would make: variables of optimizer and metrics.
+"""Makes ahead what the first trace of a step would make: variables of optimizer and metrics.
 
 TensorFlow traces a step that makes variables a second time. With all of them there before, one
 trace is enough, and that saves more time than watching costs.
