@@ -72,9 +72,9 @@ def trained(kind, style, *callbacks):
     out = L.Dense(units, activation=activation, name="out")(L.Dense(8, name="hidden")(inputs))
     model = keras.Model(inputs, out) if style != "subclassed" else Subclassed(units, activation)
     model(x[:2])
-    optimizer = keras.optimizers.Adam(0.01)
+    optimizer = keras.optimizers.Adam(0.01, name="inner")
     if style == "loss scale":
-        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, name="outer")
     model.compile(optimizer, loss, metrics=["accuracy"], weighted_metrics=["accuracy"])
     weights = np.linspace(0.5, 1.5, 64)
     history = model.fit(
@@ -82,7 +82,7 @@ def trained(kind, style, *callbacks):
         callbacks=list(callbacks),
     )  # fmt: skip
     variables = [*model.optimizer.variables, *model.metrics_variables]
-    return history.history, [(v.path.rpartition("/")[2], v.shape, v.dtype) for v in variables]
+    return history.history, [(v.path, v.shape, v.dtype) for v in variables]
 
 
 class Subclassed(keras.Model):
@@ -161,14 +161,22 @@ def test_hooks_are_in_place_while_a_step_is_traced_or_run_eagerly(
 
 
 def test_a_training_function_of_the_models_own(tmp_path):
-    """Hooks are around it where Keras does not make it."""
+    """It is used, with the hooks around it."""
+    runs = []
 
     class Own(keras.Sequential):
         def make_train_function(self, force=False):
-            super().make_train_function(force)
+            made = super().make_train_function(force) or self.train_function
+
+            def counting(iterator):
+                runs.append(1)
+                return made(iterator)
+
+            self.train_function = counting
 
     keras.utils.set_random_seed(2)
     model = Own([L.Input((8, 8, 1)), L.Flatten(), L.Dense(3)])
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(True))
     fit(model, tbwatch.Watch(tmp_path, update_freq=1))
     assert [r.step for r in read_run(tmp_path).records if not r.is_last] == list(range(1, 9))
+    assert len(runs) == 8
