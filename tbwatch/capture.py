@@ -1,7 +1,7 @@
 """Hooks into Keras: the only file that knows how a training step reaches its optimizer.
 
 The innermost optimizer's `apply` is replaced on the instance, for as long as somebody asks for it:
-`fit_hook.py` while the training function runs, `loops.py` for the length of a `with`.
+`fit_hook.py` while the training step is traced, `loops.py` for the length of a `with`.
 """
 
 from __future__ import annotations

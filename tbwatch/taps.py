@@ -1,4 +1,4 @@
-"""Listens to the layers of a model: what they hand on while the training function runs.
+"""Listens to the layers of a model: what they hand on in a step that is traced, or run eagerly.
 
 Gives what is heard by reference: nothing is computed here, and nothing of what is computed changes.
 """
