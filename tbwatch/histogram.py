@@ -26,7 +26,6 @@ _EDGES = np.concatenate(
 _ASCENDING = np.concatenate(
     [_HALF + np.arange(_FIRST_NONFINITE - 1, 0, -1), np.arange(_FIRST_NONFINITE)]
 )
-_ZERO = _FIRST_NONFINITE - 1
 _LEFT = np.concatenate([-_EDGES[2:][::-1], [0.0], _EDGES[1:-1]])
 _RIGHT = np.concatenate([-_EDGES[1:-1][::-1], [0.0], _EDGES[2:]])
 
@@ -51,27 +50,17 @@ def to_rows(counts: np.ndarray, rows: int = DEFAULT_ROWS) -> np.ndarray:
     low, high = left[0], right[-1]
     if count.size == 1:
         return np.array([[low, high, count[0]]])
-    table = np.empty((rows, 3))
     edges = np.linspace(low, high, rows + 1)
     # Share every bucket's count over the rows that cut it, as if spread evenly within the bucket:
-    # that is the cumulative distribution, linear between bucket edges, read at the row edges. The
-    # bucket of zeros alone has no width, and is given to the row that holds it.
-    at = int(np.searchsorted(left, 0.0))
-    has_zeros = at < count.size and right[at] == 0.0
-    zeros = count[at] if has_zeros else 0.0
-    if has_zeros:
-        count[at] = 0.0
-    after = np.cumsum(count)
-    positions, heights = np.empty(2 * count.size), np.empty(2 * count.size)
-    positions[0::2], positions[1::2] = left, right
-    heights[0::2], heights[1::2] = after - count, after
-    cumulative = np.interp(edges, positions, heights)
-    table[:, 0], table[:, 1] = edges[:-1], edges[1:]
-    table[:, 2] = np.diff(cumulative)
-    if has_zeros:
-        row = int(np.searchsorted(edges, 0.0, side="right")) - 1
-        table[min(max(row, 0), rows - 1), 2] += zeros
-    return table
+    # that is the cumulative distribution, linear between bucket edges, read at the row edges.
+    widths = right - left
+    spikes = widths == 0
+    cumulative = _interpolated(edges, left[~spikes], right[~spikes], count[~spikes])
+    shares = np.diff(cumulative)
+    for position, number in zip(left[spikes], count[spikes], strict=True):
+        row = min(int(np.searchsorted(edges, position, side="right")) - 1, rows - 1)
+        shares[max(row, 0)] += number
+    return np.column_stack([edges[:-1], edges[1:], shares])
 
 
 def nonfinite_count(counts: np.ndarray) -> int:
@@ -81,8 +70,19 @@ def nonfinite_count(counts: np.ndarray) -> int:
 
 def _finite_buckets(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Non-empty finite buckets in ascending order: left edges, right edges, counts."""
-    counts = np.asarray(counts)
-    ascending = counts[_ASCENDING].astype(np.float64)
-    ascending[_ZERO] += counts[_HALF]
-    filled = np.flatnonzero(ascending)
+    ascending = np.asarray(counts, np.float64)[_ASCENDING]
+    ascending[_FIRST_NONFINITE - 1] += counts[_HALF]
+    filled = ascending > 0
     return _LEFT[filled], _RIGHT[filled], ascending[filled]
+
+
+def _interpolated(
+    edges: np.ndarray, left: np.ndarray, right: np.ndarray, count: np.ndarray
+) -> np.ndarray:
+    """Cumulative count at each edge, linear within buckets and flat between them."""
+    if not count.size:
+        return np.zeros_like(edges)
+    after = np.cumsum(count)
+    positions = np.column_stack([left, right]).ravel()
+    heights = np.column_stack([after - count, after]).ravel()
+    return np.interp(edges, positions, heights)
