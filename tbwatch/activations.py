@@ -13,6 +13,7 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 from tbwatch import statistics
 from tbwatch.histogram import BUCKETS
 from tbwatch.quantities import ACTIVATION_COLUMNS
+from tbwatch.traced import traced_once
 
 # Elements looked at per activation: the first examples of the batch up to so many. Twenty passes
 # over a large feature map would cost more than the update itself, and a million tell as much.
@@ -131,7 +132,7 @@ def measured(activation: Activation) -> tf.Tensor:
         unit, and the share of saturated elements of each unit.
     """
     kind = activation.function if activation.function in SATURATED else ""
-    measure_kind = _traced(("measure", kind), lambda x: measure(x, SATURATED.get(kind)))
+    measure_kind = _of_cube(("measure", kind), lambda x: measure(x, SATURATED.get(kind)))
     vector = measure_kind(activation.cube())
     vector.set_shape([len(ACTIVATION_COLUMNS) + 2 * activation.units])
     return vector
@@ -143,7 +144,7 @@ def counted(activation: Activation) -> tf.Tensor:
     def count(x: tf.Tensor) -> tf.Tensor:
         return statistics.Flat().bucket_counts(statistics.flat(x, tf.float32))[0]
 
-    return _traced(("count",), count)(activation.cube())
+    return _of_cube(("count",), count)(activation.cube())
 
 
 def measure(x: tf.Tensor, bounds: tuple[float, float] | None = None) -> tf.Tensor:
@@ -219,21 +220,9 @@ def _unshaped() -> tf.Variable:
     return ResourceVariable(tf.zeros([0]), shape=shape, trainable=False, name="tbwatch")
 
 
-_TRACED: dict[tuple[str, ...], Callable[..., tf.Tensor]] = {}
-
-
-def _traced(key: tuple[str, ...], function: Callable[[tf.Tensor], Any]) -> Callable[..., tf.Tensor]:
-    """A statistic of the first examples of a cube as a `tf.function`: traced once, for any shape.
-
-    It is not inlined, and gets no constants: TensorFlow would optimize a copy for each activation,
-    and with a hundred of them the first step would take much longer.
-    """
-    if key not in _TRACED:
-        signature = [tf.TensorSpec([None, None, None], tf.float32)]
-        _TRACED[key] = tf.function(
-            lambda x: function(_first_examples(x)),
-            input_signature=signature,
-            autograph=False,
-            experimental_attributes={"_noinline": True},
-        )
-    return _TRACED[key]
+def _of_cube(
+    key: tuple[str, ...], function: Callable[[tf.Tensor], Any]
+) -> Callable[..., tf.Tensor]:
+    """A statistic of the first examples of a cube."""
+    signature = [tf.TensorSpec([None, None, None], tf.float32)]
+    return traced_once(key, lambda x: function(_first_examples(x)), signature)

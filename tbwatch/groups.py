@@ -11,6 +11,7 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 from tbwatch import statistics
 from tbwatch.histogram import BUCKETS
 from tbwatch.statistics import Flat, Rows
+from tbwatch.traced import traced_once
 
 # tf.Tensor, tf.IndexedSlices or None; TensorFlow has no types to say so.
 Gradient: TypeAlias = Any
@@ -102,7 +103,7 @@ class Group:
     def _measure(self, function: Callable[..., tf.Tensor], *tensors: tf.Tensor | None) -> tf.Tensor:
         if self._pack:
             return function(self._pack, *tensors)
-        return _traced(function, self._dtype, [t is not None for t in tensors])(
+        return _of_flat(function, self._dtype, [t is not None for t in tensors])(
             *(tensor for tensor in tensors if tensor is not None)
         )
 
@@ -137,7 +138,7 @@ def norms_of(gradients: Sequence[Gradient]) -> list[tf.Tensor]:
     flat = [
         statistics.flat(tf.convert_to_tensor(g), tf.float32) for g in gradients if g is not None
     ]
-    return [_traced(statistics.norms, tf.float32, [True])(tensor) for tensor in flat]
+    return [_of_flat(statistics.norms, tf.float32, [True])(tensor) for tensor in flat]
 
 
 def state(shape: Sequence[int], dtype: tf.DType = tf.float32, device: str = "") -> tf.Variable:
@@ -151,29 +152,14 @@ def _bucket_counts(by: statistics.Reduction, values: tf.Tensor) -> tf.Tensor:
     return by.bucket_counts(values)
 
 
-_TRACED: dict[tuple[Any, ...], Callable[..., tf.Tensor]] = {}
-
-
-def _traced(
+def _of_flat(
     function: Callable[..., tf.Tensor], dtype: tf.DType, present: Sequence[bool]
 ) -> Callable[..., tf.Tensor]:
-    """A statistic of flat tensors as a `tf.function`: traced once, for variables of any length.
+    """A statistic of flat tensors, some of which may be None."""
 
-    It is not inlined: TensorFlow would optimize a copy for each variable, and the first step of
-    ResNet50 would take half as long again.
-    """
-    key = (function, dtype, *present)
-    if key not in _TRACED:
+    def of_flat(*tensors: tf.Tensor) -> tf.Tensor:
+        given = iter(tensors)
+        return function(Flat(), *(next(given) if there else None for there in present))
 
-        def of_flat(*tensors: tf.Tensor) -> tf.Tensor:
-            given = iter(tensors)
-            return function(Flat(), *(next(given) if there else None for there in present))
-
-        signature = [tf.TensorSpec([None], dtype)] * sum(present)
-        _TRACED[key] = tf.function(
-            of_flat,
-            input_signature=signature,
-            autograph=False,
-            experimental_attributes={"_noinline": True},
-        )
-    return _TRACED[key]
+    signature = [tf.TensorSpec([None], dtype)] * sum(present)
+    return traced_once((function, dtype, *present), of_flat, signature)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tbwatch
-from tbwatch import activations
+from tbwatch import activations, traced
 from tbwatch.activations import Activation
 from tbwatch.histogram import to_rows
 from tbwatch.quantities import ACTIVATION_COLUMNS
@@ -247,7 +247,7 @@ def test_units_on_the_second_axis():
 @pytest.mark.parametrize("static", [True, False])
 def test_only_the_first_examples_of_a_large_activation(static, monkeypatch):
     """As many whole examples as fit into the limit, at least one."""
-    monkeypatch.setattr(activations, "_TRACED", {})
+    monkeypatch.setattr(traced, "_TRACED", {})
     monkeypatch.setattr(activations, "MOST_ELEMENTS", 50)
     x = np.arange(5 * 4 * 3, dtype=np.float32).reshape(5, 4, 3)
     spec = tf.TensorSpec([None, 4 if static else None, 3])
@@ -260,7 +260,7 @@ def test_only_the_first_examples_of_a_large_activation(static, monkeypatch):
     mean = ACTIVATION_COLUMNS.index("mean")
     found = examples(x).numpy()
     assert (found[column], found[mean]) == (4, x[:4].mean())
-    monkeypatch.setattr(activations, "_TRACED", {})
+    monkeypatch.setattr(traced, "_TRACED", {})
     monkeypatch.setattr(activations, "MOST_ELEMENTS", 5)
     source = Activation(tf.constant(x), 2, "")
     found = activations.measured(source).numpy()
