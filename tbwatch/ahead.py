@@ -6,7 +6,7 @@ trace is enough, and that saves more time than watching costs.
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from typing import Any
 
 import keras
@@ -15,18 +15,28 @@ from keras.src.models.functional import Functional
 
 from tbwatch.models import has_own_step
 
+logger = logging.getLogger("tbwatch")
+
 
 def build_ahead(model: keras.Model, batches: Any) -> None:
     """Build the optimizer and metrics of a model as its first training step would.
 
-    Does nothing where it cannot be told for sure what that step would make: with a `train_step` of
-    the model's own, before its layers are built, under a distribution strategy, and, as far as
-    metrics go, for a model that does not say what its one output is before it is called.
+    What fails here is left to that step: Keras makes it anew there, or says what is wrong. Nothing
+    is made where it cannot be told for sure what that step would make: with a `train_step` of the
+    model's own, before its layers are built, under a distribution strategy, and, as far as metrics
+    go, for a model that does not say what its one output is before it is called.
 
     Args:
         model: a compiled model.
         batches: what the training function is called with: an iterator of a `tf.data.Dataset`.
     """
+    try:
+        _build(model, batches)
+    except Exception:
+        logger.debug("tbwatch: nothing was made ahead of the first trace", exc_info=True)
+
+
+def _build(model: keras.Model, batches: Any) -> None:
     optimizer = model.optimizer
     if optimizer is None or has_own_step(model) or model.run_eagerly:
         return
@@ -44,11 +54,9 @@ def build_ahead(model: keras.Model, batches: Any) -> None:
         return
     if type(model).compute_metrics is not keras.Model.compute_metrics:
         return
-    # What is wrong with them is for Keras to say, in the trace.
-    with contextlib.suppress(Exception):
-        target, output = _only_target(batches), _only_output(model)
-        if target is not None and output is not None:
-            metrics.build(target, output)
+    target, output = _only_target(batches), _only_output(model)
+    if target is not None and output is not None:
+        metrics.build(target, output)
 
 
 def _only_target(batches: Any) -> keras.KerasTensor | None:

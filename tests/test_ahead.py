@@ -116,6 +116,15 @@ def test_wrong_metrics_are_for_keras_to_tell(tmp_path):
     assert says[0] == says[1]
 
 
+def test_a_failure_ahead_ends_no_run(tmp_path, monkeypatch):
+    """Keras makes in the trace what could not be made before it."""
+    monkeypatch.setattr("tbwatch.ahead.has_own_step", lambda model: 1 / 0)
+    model = convnet(metrics=["accuracy"])
+    history = fit(model, tbwatch.Watch(tmp_path, update_freq=1)).history
+    assert history == fit(convnet(metrics=["accuracy"])).history
+    assert [r.step for r in read_run(tmp_path).records if not r.is_last] == list(range(1, 9))
+
+
 class OwnMetrics(keras.Sequential):
     """Hands other targets to the metrics than the step got."""
 
