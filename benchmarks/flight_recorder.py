@@ -21,9 +21,8 @@ from benchmarks.nets import NETS, Net
 from benchmarks.speed.figures import ratios
 from benchmarks.speed.relay import Leg, relay
 from benchmarks.speed.report import spread
+from benchmarks.speed.steps import NEVER, WARMUP
 
-NEVER = 10**9
-WARMUP = 3
 UPDATES = 100  # that are kept
 
 

@@ -33,7 +33,7 @@ REPEATS = {"ResNet50": 3, "MobileNetV2": 3, "ConvNet": 5, "AlexNet": 3, DEEP: 1}
 def run(options: Options) -> Iterator[Line]:
     """All lines."""
     for name in ("ConvNet",) if options.quick else REPEATS:
-        if name != DEEP and not options.takes(name):
+        if not options.takes(name):
             continue
         ways = tuple(WAYS)[:2] if options.quick or name == DEEP else tuple(WAYS)
         repeats = 1 if options.quick else REPEATS[name]

@@ -8,9 +8,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.process import ROOT
 from tbwatch import __version__
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def facts() -> dict[str, str]:
