@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras.src.models.functional import Functional
 
 from tbwatch.models import has_own_step
+from tbwatch.optimizers import ensure_built
 
 logger = logging.getLogger("tbwatch")
 
@@ -45,10 +46,8 @@ def _build(model: keras.Model, batches: Any) -> None:
     if not all(layer.built for layer in model._flatten_layers()):
         return
     variables = model.trainable_variables
-    if variables and not optimizer.built:
-        # In the scope in which its `apply` would do so: its variables get the same names.
-        with keras.name_scope(optimizer.name, caller=optimizer):
-            optimizer.build(variables)
+    if variables:
+        ensure_built(optimizer, variables)
     metrics = model._compile_metrics
     if metrics is None or metrics.built:
         return

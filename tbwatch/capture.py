@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tbwatch import replicas
+from tbwatch import optimizers, replicas
 from tbwatch.activations import Activation
 from tbwatch.flight_log import FlightLog
 from tbwatch.groups import Gradient
@@ -156,7 +156,7 @@ class Capture:
     @property
     def batches_per_update(self) -> int:
         """Gradient accumulation steps; 1 without accumulation."""
-        return self._optimizer.gradient_accumulation_steps or 1
+        return optimizers.batches_per_update(self._optimizer)
 
     @property
     def updates_done(self) -> int:
@@ -170,9 +170,7 @@ class Capture:
 
     def overwrites_weights(self, step: int) -> bool:
         """Whether this update replaced the weights by their moving average."""
-        optimizer = self._optimizer
-        frequency = optimizer.ema_overwrite_frequency if optimizer.use_ema else None
-        return frequency is not None and step % frequency == 0
+        return optimizers.overwrites_weights(self._optimizer, step)
 
     def plan(self, steps: Sequence[int], histogram_steps: Sequence[int]) -> None:
         """Sample these updates next, some of them with histograms."""
@@ -287,7 +285,7 @@ class Capture:
         def handed(position: int | None) -> Gradient:
             if position is None or gradients[position] is None:
                 return None
-            return self._handed(gradients[position], variables[position])
+            return optimizers.handed(optimizer, gradients[position], variables[position])
 
         return self._sampler.around(
             step=calls // steps,
@@ -328,26 +326,12 @@ class Capture:
         if self._has_replicas:
             return False  # Keras has built everything: no replica could do so alone
         count = len(optimizer.variables)
-        if not optimizer.built:
-            # As `apply` would do itself: accumulators have to exist before we can read them.
-            with keras.name_scope(optimizer.name, caller=optimizer):
-                optimizer.build(variables)
+        optimizers.ensure_built(optimizer, variables)  # or there are no accumulators to be read
         if tf.executing_eagerly():
             return False
         metrics = getattr(self.model, "_compile_metrics", None)
         unbuilt_metrics = metrics is not None and not metrics.built
         return self._chosen_in_trace or len(optimizer.variables) > count or unbuilt_metrics
-
-    def _handed(self, gradient: Gradient, variable: Any) -> Gradient:
-        """The gradient of one update: loss scale removed, accumulated over micro-batches."""
-        optimizer = self._optimizer
-        scale, steps = optimizer.loss_scale_factor, self.batches_per_update
-        if scale is not None:
-            gradient = tf.convert_to_tensor(gradient) / tf.cast(scale, gradient.dtype)
-        if steps > 1:
-            sums = optimizer._accumulated_gradients[optimizer._get_variable_index(variable)]
-            gradient = (tf.convert_to_tensor(gradient) + sums.value) / steps
-        return gradient
 
     def _known_loss(self) -> tf.Tensor | None:
         """The loss, if it is a scalar that can be used here."""
@@ -357,27 +341,15 @@ class Capture:
         return loss
 
     def _step_values(self) -> dict[str, tf.Tensor]:
-        unknown = tf.constant(float("nan"))
-        loss = self._known_loss()
-        rate = getattr(self._optimizer, "learning_rate", None)
-        scale = getattr(self._outer, "dynamic_scale", None)
-        if scale is None:
-            scale = getattr(self._outer, "loss_scale_factor", None) or 1.0
-        return {
-            "learning_rate": unknown if rate is None else tf.convert_to_tensor(rate),
-            "loss": unknown if loss is None else loss,
-            "loss_is_known": tf.constant(0.0 if loss is None else 1.0),
-            "loss_scale": tf.convert_to_tensor(scale),
-        }
+        return optimizers.step_values(self._outer, self._optimizer, self._known_loss())
 
     def _choose(self, variables: Sequence[Any]) -> None:
         """Fix what is watched and make the device state, outside of any graph being traced."""
         mine = [*self.model.trainable_variables, *variables] if self._takes_all else variables
         watched = Watched(self.model, mine, self._select)
         self._chosen_in_trace = not tf.executing_eagerly()
+        assert self._request is not None, "prepare() comes first"
         with tf.init_scope():
-            if self._request is None:
-                self._request = self._ask_request()
             self._sampler = Sampler(watched.names, watched.variables, self._request)
             self._sampler.plan(*self._planned)
         self._watched = watched

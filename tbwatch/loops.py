@@ -14,7 +14,8 @@ from tbwatch.callbacks._base import LogDir
 from tbwatch.callbacks.watch import LoopCallback
 from tbwatch.detectors.rule import check_int
 from tbwatch.loop_hook import LoopHook
-from tbwatch.session import Session, is_watched
+from tbwatch.session import Session
+from tbwatch.sessions import is_watched
 
 logger = logging.getLogger("tbwatch")
 

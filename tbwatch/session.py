@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import dataclasses
 import logging
@@ -10,18 +9,17 @@ import math
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from tbwatch import replicas
 from tbwatch.capture import Capture
 from tbwatch.delivery import Delivery
-from tbwatch.fit_hook import fit_hook
 from tbwatch.format import told
 from tbwatch.history import history_of
+from tbwatch.hook import Hook
 from tbwatch.layout import Layout
 from tbwatch.models import PatternError
 from tbwatch.parts import Part, View
@@ -45,8 +43,11 @@ class Session:
     does the work for all.
 
     Attributes:
+        every: all sessions that somebody holds.
         problems: what went wrong, by kind, and how often.
     """
+
+    every: ClassVar[weakref.WeakSet[Session]] = weakref.WeakSet()
 
     def __init__(
         self,
@@ -85,7 +86,11 @@ class Session:
         self._batches_per_epoch = batches_per_epoch
         self._planner = Planner(0)
         self._has_begun = False
-        _SESSIONS.add(self)
+        Session.every.add(self)
+
+    def watches(self, optimizer: keras.optimizers.Optimizer) -> bool:
+        """Whether it watches this optimizer now."""
+        return self._optimizer is optimizer and not self.is_over
 
     def is_of(self, model: keras.Model, optimizer: keras.optimizers.Optimizer) -> bool:
         """Whether it watches this optimizer train this model."""
@@ -103,7 +108,7 @@ class Session:
         self._parts += [part for part in parts if all(part is not p for p in self._parts)]
         self._delivery.open(part.log_dir for part in parts)
         if self.is_over:
-            self._hook.attach(self._capture, self._flush)
+            self._hook.attach(self._capture, self.flush)
 
     def leave(self, parts: Sequence[Part]) -> None:
         """The fit has ended for these parts."""
@@ -216,7 +221,7 @@ class Session:
         self._delivery.flush_if_due()
         if self.is_over:
             # Another callback had the step rebuilt, as train_on_batch does.
-            self._hook.attach(self._capture, self._flush)
+            self._hook.attach(self._capture, self.flush)
 
     def end_epoch(self, part: Part, epoch: int) -> None:
         """An epoch (from 0) has ended: what was recorded of it goes to the disk."""
@@ -229,7 +234,7 @@ class Session:
             counted = done - self._batches_before_epoch
             batches = self._batches if self._batches_per_call == 1 else counted
             self._planner.end_epoch(epoch, batches, done)
-        self._flush()
+        self.flush()
 
     def _is_first(self, part: Part) -> bool:
         return bool(self._parts) and part is self._parts[0]
@@ -354,9 +359,10 @@ class Session:
 
     def begin_validation(self) -> None:
         """Nothing more is recorded for a while: what was goes to the disk."""
-        self._flush()
+        self.flush()
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """What was recorded goes to the disk."""
         self._delivery.flush()
 
     @contextlib.contextmanager
@@ -384,69 +390,3 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-class Hook(Protocol):
-    """A way into the training step.
-
-    Attributes:
-        skips_first_trace: as in `Capture`.
-        gives_numbers: whether logs are on the host already; reading others makes the device wait.
-        unheard: what it means if updates do not pass through the hooks.
-    """
-
-    skips_first_trace: bool
-    gives_numbers: bool
-    unheard: str
-
-    @property
-    def optimizers(self) -> int:
-        """How many optimizers are watched by such hooks at a time, as far as they know."""
-
-    def attach(self, capture: Capture, on_detach: Callable[[], None]) -> None:
-        """Put the hooks of a capture in place, until they are detached by whomever."""
-
-    def detach(self, capture: Capture) -> None:
-        """Take them out."""
-
-    def is_attached(self, capture: Capture) -> bool:
-        """Whether they are in place."""
-
-
-_SESSIONS: weakref.WeakSet[Session] = weakref.WeakSet()
-
-
-def session_of(
-    model: keras.Model, params: Mapping[str, Any], optimizer: keras.optimizers.Optimizer | None
-) -> Session | None:
-    """The session of the fit that is going on, or that begins; None if it cannot be watched.
-
-    Args:
-        model: the model that is fitted.
-        params: what Keras tells callbacks of the fit.
-        optimizer: the one to watch; None for that of the model.
-    """
-    if optimizer is None:
-        optimizer = model.optimizer
-    if optimizer is None:
-        logger.warning("tbwatch: nothing is watched: the model has no optimizer.")
-        return None
-    reason = replicas.refusal(model.distribute_strategy)
-    if reason:
-        logger.warning("tbwatch: nothing is watched: %s.", reason)
-        return None
-    for session in _SESSIONS:
-        if session.is_of(model, optimizer) and not session.is_over:
-            return session
-    return Session(model, optimizer, fit_hook(model), params.get("steps"))
-
-
-def is_watched(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether a session watches this optimizer now."""
-    return any(session._optimizer is optimizer and not session.is_over for session in _SESSIONS)
-
-
-@atexit.register
-def _flush_all() -> None:
-    for session in list(_SESSIONS):
-        session._flush()

@@ -18,7 +18,8 @@ from tbwatch.parts import Part, View
 from tbwatch.record import Record
 from tbwatch.schedule import Schedule, check_epoch_freq, check_update_freq
 from tbwatch.selection import LayerSelection, Selection
-from tbwatch.session import Session, session_of
+from tbwatch.session import Session
+from tbwatch.sessions import session_of
 
 LogDir = str | os.PathLike[str]
 
