@@ -288,7 +288,7 @@ class Capture:
             return optimizers.handed(optimizer, gradients[position], variables[position])
 
         return self._sampler.around(
-            step=calls // steps,
+            step=calls if steps == 1 else calls // steps,
             may_update=True if steps == 1 else tf.equal(calls % steps, 0),
             gradients=lambda: [handed(by_row.get(row)) for row in range(len(self._watched.names))],
             others=lambda: [handed(position) for position in others],

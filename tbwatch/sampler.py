@@ -16,17 +16,19 @@ from tbwatch.groups import Gradient, make_groups, norms_of, state
 from tbwatch.histogram import BUCKETS
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS, COLUMNS
 from tbwatch.sample import HISTOGRAM_KINDS, STEP_VALUES, Request, Sample
+from tbwatch.seldom import seldom
 
 OF_GRADIENT = np.array(["gradient" in column for column in BEFORE_COLUMNS])
 
 
 class _When(NamedTuple):
-    """Whether an update is sampled, and where to: scalar tensors."""
+    """Whether an update is sampled: scalar tensors, and as few operations as can be.
+
+    They run at every update; where a sample goes is found where it is taken.
+    """
 
     step: tf.Tensor
-    slot: tf.Tensor
     is_due: tf.Tensor
-    with_histograms: tf.Tensor
     alarm: tf.Tensor | None
 
 
@@ -106,7 +108,7 @@ class Sampler:
             self._sample_activations(activations, when)
             return rows, norm, _stacked(step_values())
 
-        found = tf.cond(when.is_due, sample, self._nothing)
+        found = seldom(when.is_due, sample, self._nothing)
         return lambda: self._finish(when, *found)
 
     def around_reduction(
@@ -131,7 +133,7 @@ class Sampler:
             self._sample_activations(activations, when)
             return rows, norm, _stacked(step_values())
 
-        found = tf.cond(when.is_due, sample, self._nothing)
+        found = seldom(when.is_due, sample, self._nothing)
 
         def measure(gradients: Sequence[Gradient], others: Sequence[Gradient]) -> None:
             nonlocal found
@@ -146,7 +148,7 @@ class Sampler:
                 rows, norm = self._sample_gradients(weights, gradients, others, when)
                 return tf.where(OF_GRADIENT, rows, of_weights), norm
 
-            rows, norm = tf.cond(when.is_due, sample, lambda: (of_weights, unknown))
+            rows, norm = seldom(when.is_due, sample, lambda: (of_weights, unknown))
             found = rows, norm, values
 
         return measure, lambda: self._finish(when, *found)
@@ -199,16 +201,25 @@ class Sampler:
         return samples
 
     def _when(self, step: tf.Tensor, may_update: tf.Tensor | bool, loss: tf.Tensor | None) -> _When:
-        is_planned = tf.equal(self._plan, step)
-        planned = tf.reduce_any(is_planned)
-        slot = tf.argmax(tf.cast(is_planned, tf.int32))
-        alarm = tf.constant(False)
+        due, alarm = self._is_in(self._plan, step), None
         if loss is not None:
             alarm = self._armed & ~tf.math.is_finite(loss)
-            slot = tf.where(planned, slot, tf.constant(self._request.slots, tf.int64))
-        due = (planned | alarm) & tf.convert_to_tensor(may_update)
-        with_histograms = tf.reduce_any(tf.equal(self._histogram_plan, step))
-        return _When(step, slot, due, with_histograms, None if loss is None else alarm)
+            due |= alarm
+        if may_update is not True:
+            due &= may_update
+        return _When(step, due, alarm)
+
+    def _is_in(self, plan: tf.Variable, step: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_any(tf.equal(plan, step))
+
+    def _slot(self, plan: tf.Variable, step: tf.Tensor) -> tf.Tensor:
+        """Where a planned update goes."""
+        return tf.argmax(tf.cast(tf.equal(plan, step), tf.int32))
+
+    def _any_slot(self, step: tf.Tensor) -> tf.Tensor:
+        """The same, or the spare one for an update that was not planned."""
+        spare = tf.constant(self._request.slots, tf.int64)
+        return tf.where(self._is_in(self._plan, step), self._slot(self._plan, step), spare)
 
     def _nothing(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = tf.zeros([self._rows, len(BEFORE_COLUMNS)])
@@ -220,17 +231,17 @@ class Sampler:
         store = self._activations
         if store is None or not store.has_room:
             return
-        store.store(when.slot, activations)
+        store.store(self._any_slot(when.step), activations)
         if not self._counts_activations:
             return
 
         def count() -> tf.Tensor:
-            at = tf.argmax(tf.cast(tf.equal(self._histogram_plan, when.step), tf.int64))
+            at = self._slot(self._histogram_plan, when.step)
             store.count(at, activations)
             self._histogram_steps.scatter_nd_update([[at]], [when.step])
             return tf.constant(True)
 
-        tf.cond(when.with_histograms, count, lambda: tf.constant(False))
+        tf.cond(self._is_in(self._histogram_plan, when.step), count, lambda: tf.constant(False))
 
     def _sample_gradients(
         self,
@@ -266,7 +277,7 @@ class Sampler:
             self._store(when, before, norm, values)
             return tf.constant(True)
 
-        tf.cond(when.is_due, store, lambda: tf.constant(False))
+        seldom(when.is_due, store, lambda: tf.constant(False))
 
     def _store(self, when: _When, before: tf.Tensor, norm: tf.Tensor, values: tf.Tensor) -> None:
         if self._request.updates:
@@ -282,8 +293,9 @@ class Sampler:
         is_norm = np.array(STEP_VALUES) == "global_gradient_norm"
         values = tf.where(is_norm, norm, values)
         row = tf.concat([tf.reshape(tf.concat([before, after], axis=1), [-1]), values], axis=0)
-        self._values.scatter_nd_update([[when.slot]], [row])
-        self._steps.scatter_nd_update([[when.slot]], [when.step])
+        slot = self._any_slot(when.step)
+        self._values.scatter_nd_update([[slot]], [row])
+        self._steps.scatter_nd_update([[slot]], [when.step])
 
     def _in_order(self, by_group: Sequence[tf.Tensor]) -> tf.Tensor:
         """Results of the groups, one below the other, in the order of the layout."""
@@ -302,7 +314,7 @@ class Sampler:
         assert variable is not None
 
         def store() -> tf.Tensor:
-            slot = tf.argmax(tf.cast(tf.equal(self._histogram_plan, when.step), tf.int64))
+            slot = self._slot(self._histogram_plan, when.step)
             groups = zip(self._groups, by_group, strict=True)
             counts = self._in_order([group.bucket_counts(values) for group, values in groups])
             if unless is not None:
@@ -313,7 +325,7 @@ class Sampler:
             self._histogram_steps.scatter_nd_update([[slot]], [when.step])
             return tf.constant(True)
 
-        tf.cond(when.with_histograms, store, lambda: tf.constant(False))
+        tf.cond(self._is_in(self._histogram_plan, when.step), store, lambda: tf.constant(False))
 
 
 def _stacked(values: Mapping[str, tf.Tensor]) -> tf.Tensor:
