@@ -7,8 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from tbwatch.format import plain, shown
-from tbwatch.layout import text, whole
+from tbwatch.format import plain, shown, text, whole
 from tbwatch.record import Record
 
 SEVERITIES = ("info", "warning", "critical")

@@ -15,6 +15,7 @@ from tbwatch import format as fmt
 from tbwatch.alerts import Alert
 from tbwatch.flight_log import FlightLog
 from tbwatch.layout import Layout
+from tbwatch.layout_json import layout_from_json
 from tbwatch.record import Record
 
 # `float_val` may leave out trailing values that repeat its last one. A single value is repeated at
@@ -127,7 +128,7 @@ class EventDecoder:
         data = fmt.decode_metadata(plugin.content)
         kind = data.get("kind")
         if kind == fmt.KIND_UPDATE:
-            self._layout = Layout.from_json(data.get("layout") or {})
+            self._layout = layout_from_json(data.get("layout") or {})
             self._activations = tuple(a.name for a in self._layout.activations)
             self._columns = _names(data, "names")
         elif kind == fmt.KIND_QUANTITY:

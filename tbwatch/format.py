@@ -88,3 +88,18 @@ def decode_metadata(content: bytes) -> dict[str, Any]:
             f"{FORMAT_VERSION}: install a newer tbwatch"
         )
     return data
+
+
+def text(value: object) -> str:
+    """A text out of JSON, as it is; TypeError if it is none."""
+    if not isinstance(value, str):
+        raise TypeError(f"a text is a {type(value).__name__}")
+    return value
+
+
+def whole(value: Any) -> int:
+    """A number out of JSON as an int of at most 64 bits; TypeError or ValueError if it is none."""
+    number = int(value)
+    if not -(2**63) <= number < 2**63:
+        raise ValueError("a number has more than 64 bits")
+    return number

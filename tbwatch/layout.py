@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 
@@ -195,76 +194,32 @@ class Layout:
         """Least denominators of the update ratio, float64 `[V]`."""
         return np.array([v.floor for v in self.variables], np.float64)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain data for the event file's metadata; `from_json` reverses it."""
-        return {
-            "variables": [
-                {
-                    "name": v.name,
-                    "shape": list(v.shape),
-                    "dtype": v.dtype,
-                    "initial_rms": _finite_or_none(v.initial_rms),
-                    "connected": v.connected,
-                    "regularized": v.regularized,
-                    "constant": v.constant,
-                }
-                for v in self.variables
-            ],
-            "frozen": list(self.frozen),
-            "activations": [dataclasses.asdict(a) for a in self.activations],
-            "setup": {
-                name: _finite_or_none(value) if isinstance(value, float) else value
-                for name, value in dataclasses.asdict(self.setup).items()
-            },
-        }
+    @cached_property
+    def is_main(self) -> np.ndarray:
+        """Variables that carry their layer's function, bool `[V]`.
 
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Layout:
-        """Rebuild a layout from `to_json`'s data.
-
-        Raises:
-            ValueError: if the data has another form.
+        Biases and the scale and shift of a normalisation follow their layer: before batch
+        normalisation a bias has a gradient of rounding noise in a perfectly healthy net.
         """
-        try:
-            variables = tuple(
-                WatchedVariable(
-                    name=text(item["name"]),
-                    shape=_shape(item["shape"]),
-                    dtype=text(item["dtype"]),
-                    initial_rms=_number(item["initial_rms"]),
-                    connected=bool(item["connected"]),
-                    regularized=bool(item.get("regularized", False)),
-                    constant=bool(item.get("constant", False)),
-                )
-                for item in data["variables"]
-            )
-            # Files of older versions know neither activations nor the setup.
-            activations = tuple(
-                WatchedActivation(
-                    name=text(item["name"]),
-                    layer=text(item["layer"]),
-                    function=text(item["function"]),
-                    units=whole(item["units"]),
-                    is_output=bool(item["is_output"]),
-                    before=bool(item["before"]),
-                )
-                for item in data.get("activations", ())
-            )
-            setup = data.get("setup", {})
-            numbers = ("epsilon", "chance_loss", "clipnorm", "clipvalue", "global_clipnorm")
-            return cls(
-                variables,
-                tuple(text(name) for name in data.get("frozen", ())),
-                activations,
-                Setup(
-                    optimizer=text(setup.get("optimizer", "")),
-                    optimizers=whole(setup.get("optimizers", 1)),
-                    loss=text(setup.get("loss", "")),
-                    **{name: _number(setup.get(name)) for name in numbers},
-                ),
-            )
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ValueError(f"not a tbwatch layout: {error!r}") from error
+        return np.array([not v.is_offset_or_scale for v in self.variables], bool)
+
+    @cached_property
+    def is_connected(self) -> np.ndarray:
+        """Variables that the training step has a gradient for, bool `[V]`."""
+        return np.array([v.connected for v in self.variables], bool)
+
+    @cached_property
+    def layer_numbers(self) -> np.ndarray:
+        """Number of the layer of each variable, int `[V]`."""
+        numbers: dict[str, int] = {}
+        return np.array([numbers.setdefault(v.layer, len(numbers)) for v in self.variables], int)
+
+    @cached_property
+    def weight_scales(self) -> np.ndarray:
+        """Initial rms / rms of a He-initialised kernel, float64 `[V]`; NaN where undefined."""
+        expected = [np.nan if v.expected_rms is None else v.expected_rms for v in self.variables]
+        with np.errstate(over="ignore"):
+            return self.initial_rms / np.array(expected, np.float64)
 
 
 def unique_names(paths: Iterable[str]) -> list[str]:
@@ -286,35 +241,3 @@ def unique_names(paths: Iterable[str]) -> list[str]:
         seen.add(name)
         names.append(name)
     return names
-
-
-def text(value: object) -> str:
-    """A text out of JSON, as it is; TypeError if it is none."""
-    if not isinstance(value, str):
-        raise TypeError(f"a text is a {type(value).__name__}")
-    return value
-
-
-def whole(value: Any) -> int:
-    """A number out of JSON as an int of at most 64 bits; TypeError or ValueError if it is none."""
-    number = int(value)
-    if not -(2**63) <= number < 2**63:
-        raise ValueError("a number has more than 64 bits")
-    return number
-
-
-def _shape(value: Iterable[Any]) -> tuple[int, ...]:
-    shape = tuple(whole(size) for size in value)
-    if len(shape) > 255 or min(shape, default=0) < 0:  # TensorFlow knows at most 254 axes
-        raise ValueError("a shape has a negative size or too many axes")
-    whole(math.prod(size or 1 for size in shape))
-    return shape
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else _finite_or_none(float(value))
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    # JSON has no NaN; a variable that starts as NaN has no usable scale either.
-    return value if value is not None and math.isfinite(value) else None

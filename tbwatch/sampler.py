@@ -49,10 +49,12 @@ class Sampler:
         self._kinds = kinds if request.updates else [k for k in kinds if k != "updates"]
         self._plan = state([request.slots], tf.int64)
         self._histogram_plan = state([request.histogram_slots], tf.int64)
+        self._planned_histograms: list[int] = []
         # One more slot than can be planned: for an update whose loss is not finite.
         slots = request.slots + 1
         self._armed = state([], tf.bool)
         self._armed.assign(True)
+        self._is_armed = True  # what the host knows of it
         self._steps = state([slots], tf.int64)
         self._values = state([slots, self._rows * len(COLUMNS) + len(STEP_VALUES)])
         self._histogram_steps = state([request.histogram_slots], tf.int64)
@@ -72,7 +74,10 @@ class Sampler:
     def plan(self, steps: Sequence[int], histogram_steps: Sequence[int]) -> None:
         """Sample these updates next, some of them with histograms."""
         self._plan.assign(_padded(steps, self._request.slots))
-        self._histogram_plan.assign(_padded(histogram_steps, self._request.histogram_slots))
+        padded = _padded(histogram_steps, self._request.histogram_slots)
+        if padded != self._planned_histograms:
+            self._histogram_plan.assign(padded)
+            self._planned_histograms = padded
 
     def around(
         self,
@@ -163,42 +168,47 @@ class Sampler:
         if not steps.any():
             return []
         values = self._values.numpy()
-        histogram_steps = self._histogram_steps.numpy()
-        counts = (
-            self._counts.numpy() if self._counts is not None and histogram_steps.any() else None
-        )
         store = self._activations
         by_slot = store.read() if store is not None and store.has_room else None
-        counts_of_activations = None
-        if store is not None and by_slot and self._counts_activations and histogram_steps.any():
-            counts_of_activations = store.read_counts()
+        histograms = self._histograms(steps)
         samples = []
         for slot in np.flatnonzero(steps):
-            histograms = {}
-            at = np.flatnonzero(histogram_steps == steps[slot])
-            if counts is not None and at.size:
-                by_kind = counts[at[0]].reshape(len(self._kinds), self._rows, BUCKETS)
-                histograms = dict(zip(self._kinds, by_kind, strict=True))
-            if counts_of_activations is not None and at.size:
-                histograms["activations"] = counts_of_activations[at[0]]
             table, rest = np.split(values[slot], [self._rows * len(COLUMNS)])
             samples.append(
                 Sample(
                     step=int(steps[slot]),
                     table=table.reshape(self._rows, len(COLUMNS)),
                     values=dict(zip(STEP_VALUES, map(float, rest), strict=True)),
-                    histograms=histograms,
+                    histograms=histograms.get(int(steps[slot]), {}),
                     activations=by_slot[slot] if by_slot else None,
                     planned=bool(slot < self._request.slots),
                 )
             )
-        self._steps.assign(tf.zeros_like(self._steps))
-        if histogram_steps.any():
-            self._histogram_steps.assign(tf.zeros_like(self._histogram_steps))
+        self._steps.assign(np.zeros_like(steps))
         samples.sort(key=lambda sample: sample.step)
-        if np.isfinite(samples[-1].values["loss"]):
+        self._is_armed &= all(np.isfinite(sample.values["loss"]) for sample in samples)
+        if not self._is_armed and np.isfinite(samples[-1].values["loss"]):
             self._armed.assign(True)
+            self._is_armed = True
         return samples
+
+    def _histograms(self, steps: np.ndarray) -> dict[int, dict[str, np.ndarray]]:
+        """Bucket counts by update and kind, of those of these updates that have any."""
+        if set(steps.tolist()).isdisjoint(self._planned_histograms):
+            return {}
+        taken = self._histogram_steps.numpy()
+        by_kind = {}
+        if self._counts is not None:
+            counts = self._counts.numpy().reshape(len(taken), len(self._kinds), self._rows, BUCKETS)
+            by_kind = {kind: counts[:, number] for number, kind in enumerate(self._kinds)}
+        if self._counts_activations and self._activations and self._activations.has_room:
+            by_kind["activations"] = self._activations.read_counts()
+        self._histogram_steps.assign(np.zeros_like(taken))
+        return {
+            int(step): {kind: counts[at] for kind, counts in by_kind.items()}
+            for at, step in enumerate(taken)
+            if step
+        }
 
     def _when(self, step: tf.Tensor, may_update: tf.Tensor | bool, loss: tf.Tensor | None) -> _When:
         due, alarm = self._is_in(self._plan, step), None

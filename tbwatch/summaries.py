@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import numpy as np
@@ -20,7 +21,9 @@ from tbwatch import format
 from tbwatch.alerts import Alert
 from tbwatch.flight_log import FlightLog
 from tbwatch.histogram import to_rows
-from tbwatch.quantities import ACTIVATION_QUANTITIES, QUANTITIES
+from tbwatch.layout import Layout
+from tbwatch.layout_json import layout_to_json
+from tbwatch.quantities import ACTIVATION_QUANTITIES, QUANTITIES, Quantity
 from tbwatch.record import UPDATE_VALUES, Record
 
 # In the Text tab: alerts in one table, variables of one alert. The packed list has all of them.
@@ -65,36 +68,18 @@ def packed_record(record: Record) -> Iterator[Value]:
     for quantity in QUANTITIES:
         values = record.quantities.get(quantity.name)
         if values is not None:
-            yield _series(
-                format.quantity_tag(quantity.name),
-                format.encode_metadata(
-                    format.KIND_QUANTITY,
-                    variables=list(record.layout.names),
-                    unit=quantity.unit,
-                    meaning=quantity.meaning,
-                ),
-                _floats(values),
-            )
-    names = [activation.name for activation in record.layout.activations]
+            metadata = _of_variables(quantity, record.layout.names)
+            yield _series(format.quantity_tag(quantity.name), metadata, _floats(values))
+    names = tuple(activation.name for activation in record.layout.activations)
     for quantity in ACTIVATION_QUANTITIES:
         values = record.activations.get(quantity.name)
         if values is not None:
-            yield _series(
-                format.quantity_tag(quantity.name),
-                format.encode_metadata(
-                    format.KIND_ACTIVATION,
-                    activations=names,
-                    unit=quantity.unit,
-                    meaning=quantity.meaning,
-                ),
-                _floats(values),
-            )
+            metadata = _of_activations(quantity, names)
+            yield _series(format.quantity_tag(quantity.name), metadata, _floats(values))
     yield _series(
         # The end of a fit shares its step with a sample, and TensorBoard wants one value per step.
         format.END_TAG if record.is_last else format.UPDATE_TAG,
-        format.encode_metadata(
-            format.KIND_UPDATE, names=list(UPDATE_VALUES), layout=record.layout.to_json()
-        ),
+        _of_update(record.layout),
         _floats(np.array([float(getattr(record, name)) for name in UPDATE_VALUES])),
     )
 
@@ -166,6 +151,30 @@ def _series(tag: str, content: bytes, tensor: TensorProto) -> Value:
     metadata.plugin_data.plugin_name = format.PLUGIN_NAME
     metadata.plugin_data.content = content
     return Value(tag=tag, metadata=metadata, tensor=tensor)
+
+
+# The same at every record of a run, and longer to encode than the numbers.
+
+
+@lru_cache(maxsize=len(QUANTITIES))
+def _of_variables(quantity: Quantity, names: Sequence[str]) -> bytes:
+    return format.encode_metadata(
+        format.KIND_QUANTITY, variables=names, unit=quantity.unit, meaning=quantity.meaning
+    )
+
+
+@lru_cache(maxsize=len(ACTIVATION_QUANTITIES))
+def _of_activations(quantity: Quantity, names: Sequence[str]) -> bytes:
+    return format.encode_metadata(
+        format.KIND_ACTIVATION, activations=names, unit=quantity.unit, meaning=quantity.meaning
+    )
+
+
+@lru_cache(maxsize=1)
+def _of_update(layout: Layout) -> bytes:
+    return format.encode_metadata(
+        format.KIND_UPDATE, names=UPDATE_VALUES, layout=layout_to_json(layout)
+    )
 
 
 def _alerts(tag: str, kind: str, alerts: Sequence[Alert]) -> Value:

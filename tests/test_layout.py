@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tbwatch.layout import Layout, WatchedActivation, WatchedVariable, unique_names
+from tbwatch.layout_json import layout_from_json, layout_to_json
 
 HOSTILE = 'a|b\n"\\</script>\x00\u2028\ud800é'
 
@@ -140,7 +141,7 @@ def test_json_round_trip() -> None:
         ),
         frozen=(HOSTILE, "base/kernel"),
     )
-    back = Layout.from_json(json.loads(json.dumps(layout.to_json(), allow_nan=False)))
+    back = layout_from_json(json.loads(json.dumps(layout_to_json(layout), allow_nan=False)))
     first, _, _, *last = layout.variables
     without_scale = (variable("nan", (3,)), variable("inf", (0, 7)))
     assert Layout((first, *without_scale, *last), layout.frozen) == back
@@ -151,7 +152,7 @@ VALID = {"name": "a", "shape": [1], "dtype": "float32", "initial_rms": None, "co
 
 def test_frozen_may_be_missing() -> None:
     """Data without frozen names is a layout with none."""
-    assert Layout((variable("a", (1,)),)) == Layout.from_json({"variables": [VALID]})
+    assert Layout((variable("a", (1,)),)) == layout_from_json({"variables": [VALID]})
 
 
 @pytest.mark.parametrize(
@@ -175,4 +176,4 @@ def test_frozen_may_be_missing() -> None:
 def test_other_data_is_refused(data: object) -> None:
     """Whatever is no layout raises ValueError and nothing else."""
     with pytest.raises(ValueError):  # noqa: PT011  # the message may be Python's own
-        Layout.from_json(data)  # type: ignore[arg-type]
+        layout_from_json(data)  # type: ignore[arg-type]

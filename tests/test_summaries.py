@@ -17,7 +17,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from tbwatch import summaries
 from tbwatch.alerts import Alert
-from tbwatch.layout import Layout
+from tbwatch.layout_json import layout_from_json
 from tbwatch.quantities import NAMES, QUANTITIES
 from tbwatch.statistics import Flat
 from tbwatch.testing import make_layout, make_record
@@ -86,7 +86,7 @@ def test_packed_record_holds_the_values_of_the_update() -> None:
     assert value.tag == "tbwatch/update"
     data = content(value)
     assert data["kind"] == "update"
-    assert Layout.from_json(data["layout"]) == layout
+    assert layout_from_json(data["layout"]) == layout
     columns = dict(zip(data["names"], make_ndarray(value.tensor).tolist(), strict=True))
     assert columns == {
         "epoch": 2,

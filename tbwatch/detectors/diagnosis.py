@@ -59,6 +59,11 @@ class Diagnosis:
         on_error: Callable[[VariableRule, Exception], None] | None = None,
     ) -> None:
         self.rules = list(rules)
+        # One more at the end, for `_NONE`.
+        self._traits = {
+            trait: np.array([*(bool(getattr(rule, trait)) for rule in self.rules), False])
+            for trait in ("exact", "immediate", "quiet")
+        }
         self._on_error = on_error
         self.reset()
 
@@ -128,7 +133,7 @@ class Diagnosis:
     def _without_followers(self, found: np.ndarray, record: Record, facts: Facts) -> np.ndarray:
         """Judge biases, scales and shifts by exact tests only, and only if their layer is sick."""
         layout = record.layout
-        main, layer = predicates.is_main(layout), predicates.layers(layout)
+        main, layer = layout.is_main, layout.layer_numbers
         kept = np.where(main | self._are(found, "exact"), found, _NONE)
         immediate = self._are(found, "immediate")
         for row in np.flatnonzero((kept != _NONE) & ~main & ~immediate):
@@ -142,8 +147,7 @@ class Diagnosis:
 
     def _are(self, found: np.ndarray, trait: str) -> np.ndarray:
         """Variables whose rule has a trait, `[V]` bool."""
-        with_trait = [index for index, rule in enumerate(self.rules) if getattr(rule, trait)]
-        return np.isin(found, with_trait)
+        return self._traits[trait][found]
 
     def _count(self, found: np.ndarray, record: Record) -> None:
         """Advance the counters."""

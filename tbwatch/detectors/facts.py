@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -50,6 +51,10 @@ class LossTrend:
         best: lowest mean of 30 losses in a row; NaN before there are 30.
         best_step: update of the last of them.
         since_best: losses seen since.
+        start: mean of the first 10 losses; of those before, if the first steps threw it up for
+            good; NaN before the first.
+        noise: standard deviation of a single loss about its trend, over the last 30; NaN before
+            there are 3. Source: von Neumann et al., "The mean square successive difference", 1941.
     """
 
     window = 10
@@ -57,7 +62,7 @@ class LossTrend:
 
     def __init__(self) -> None:
         self.count = 0
-        self.now = self.best = math.nan
+        self.now = self.best = self.start = self.noise = math.nan
         self.best_step = self.since_best = 0
         self._first: list[float] = []
         self._recent: deque[float] = deque(maxlen=self.recent_window)
@@ -70,33 +75,18 @@ class LossTrend:
         self.count += 1
         if len(self._first) < self.window:
             self._first.append(record.loss)
+            self.start = _start(self._first)
         if len(self._recent) == self.recent_window:
             self._older.append(self._recent[0])
         self._recent.append(record.loss)
+        if len(self._recent) > 2:
+            self.noise = float(np.sqrt(np.mean(np.square(np.diff(self._recent))) / 2.0))
         weight = 2.0 / (self.window + 1)
         known = math.isfinite(self.now)
         self.now = (1 - weight) * self.now + weight * record.loss if known else record.loss
         self.since_best += 1
         if len(self._recent) == self.recent_window and not self.recent >= self.best:
             self.best, self.best_step, self.since_best = self.recent, record.step, 0
-
-    @property
-    def start(self) -> float:
-        """Mean of the first 10 losses; of those before, if the first steps threw it up for good.
-
-        One lucky batch does not count as low: all that follows must be three times higher.
-        """
-        first = self._first
-        if not first:
-            return math.nan
-        for calm in (1, 3):
-            before, after = first[:calm], first[calm + 1 :]
-            if len(after) < 3 or min(before) <= 0:
-                continue
-            climbs = calm > 1 or first[0] < first[1] < first[2]
-            if climbs and min(after) > THROWN_UP * float(np.mean(before)):
-                return float(np.mean(before))
-        return float(np.mean(first))
 
     @property
     def lowest_first(self) -> float:
@@ -118,16 +108,6 @@ class LossTrend:
     def recent_error(self) -> float:
         """Standard error of `recent`."""
         return self.noise / math.sqrt(len(self._recent)) if self._recent else math.nan
-
-    @property
-    def noise(self) -> float:
-        """Standard deviation of a single loss about its trend, from successive differences.
-
-        Source: von Neumann et al., "The mean square successive difference", 1941.
-        """
-        if len(self._recent) < 3:
-            return math.nan
-        return float(np.sqrt(np.mean(np.square(np.diff(self._recent))) / 2.0))
 
     @property
     def improves(self) -> bool:
@@ -169,6 +149,21 @@ class LossTrend:
             return math.nan
         error = self.noise * math.sqrt(1 / len(self._first) + 1 / len(self._recent))
         return (self.start - self.recent + 2.0 * error) / abs(self.start)
+
+
+def _start(first: Sequence[float]) -> float:
+    """Where a loss began, from its first values.
+
+    One lucky batch does not count as low: all that follows must be three times higher.
+    """
+    for calm in (1, 3):
+        before, after = first[:calm], first[calm + 1 :]
+        if len(after) < 3 or min(before) <= 0:
+            continue
+        climbs = calm > 1 or first[0] < first[1] < first[2]
+        if climbs and min(after) > THROWN_UP * float(np.mean(before)):
+            return float(np.mean(before))
+    return float(np.mean(first))
 
 
 class Facts:

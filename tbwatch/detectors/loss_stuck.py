@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import numpy as np
 
 from tbwatch.alerts import Finding
-from tbwatch.detectors import predicates
 from tbwatch.detectors.facts import STALLED, Facts, LossTrend
 from tbwatch.detectors.rule import check_int
 from tbwatch.detectors.run_rule import RunRule
@@ -70,7 +69,7 @@ class LossStuck(RunRule):
         """The loss, if it stands still."""
         if record.layout.setup.optimizers > 1:  # losses that are opposed need not fall
             return
-        ratios = record.quantity("update_ratio")[predicates.is_main(record.layout)]
+        ratios = record.quantity("update_ratio")[record.layout.is_main]
         if np.isfinite(ratios).any() and facts.rate_is_alive:
             self._median_ratio = float(np.nanmedian(ratios))
         # What a schedule has switched off is no time in which to learn.

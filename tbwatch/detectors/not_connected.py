@@ -42,7 +42,7 @@ class NotConnected(VariableRule):
 
     def holds(self, record: Record, facts: Facts) -> np.ndarray:
         """Variables without a path to the loss."""
-        return ~np.array([v.connected for v in record.layout.variables], bool)
+        return ~record.layout.is_connected
 
     @property
     def limit(self) -> float:

@@ -25,33 +25,6 @@ def has_no_gradient(record: Record) -> np.ndarray:
     return record.quantity("gradient_norm") == 0
 
 
-def is_main(layout: Layout) -> np.ndarray:
-    """Variables that carry their layer's function, `[V]` bool.
-
-    Biases and the scale and shift of a normalisation follow their layer: before batch
-    normalisation a bias has a gradient of rounding noise in a perfectly healthy net.
-    """
-    return np.array([not v.is_offset_or_scale for v in layout.variables], bool)
-
-
-def weight_scale(layout: Layout) -> np.ndarray:
-    """Rms at initialisation / rms of a He-initialised kernel, `[V]`, NaN where undefined."""
-    return np.array(
-        [
-            math.nan if v.expected_rms is None or v.initial_rms is None
-            else v.initial_rms / v.expected_rms
-            for v in layout.variables
-        ],
-        np.float64,
-    )  # fmt: skip
-
-
-def layers(layout: Layout) -> np.ndarray:
-    """Layer number of each variable, `[V]` int."""
-    numbers: dict[str, int] = {}
-    return np.array([numbers.setdefault(v.layer, len(numbers)) for v in layout.variables], int)
-
-
 def has_direction(layout: Layout) -> np.ndarray:
     """Variables with enough elements for a cosine to mean something, `[V]` bool."""
     return layout.sizes >= LEAST_ELEMENTS_FOR_COSINE
@@ -62,7 +35,7 @@ def relative_gradients(record: Record) -> np.ndarray:
     norms, weights = record.quantity("gradient_norm"), record.quantity("weight_norm")
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = norms.astype(np.float64) / weights
-    comparable = is_main(record.layout) & np.isfinite(relative)
+    comparable = record.layout.is_main & np.isfinite(relative)
     return np.where(comparable, relative, np.nan)
 
 
@@ -77,8 +50,8 @@ def gradient_beside_later(record: Record) -> np.ndarray:
 
 def others_learn(record: Record) -> bool:
     """Whether any connected kernel has a gradient."""
-    connected = np.array([v.connected for v in record.layout.variables], bool)
-    return bool((record.quantity("gradient_norm")[connected & is_main(record.layout)] > 0).any())
+    connected = record.layout.is_connected
+    return bool((record.quantity("gradient_norm")[connected & record.layout.is_main] > 0).any())
 
 
 def moves_less(limit: float, record: Record, facts: Facts) -> np.ndarray:
@@ -94,7 +67,7 @@ def moves_less(limit: float, record: Record, facts: Facts) -> np.ndarray:
 
 def is_withheld(record: Record) -> np.ndarray:
     """Variables that the optimizer was not given: no gradient known, not even None, `[V]` bool."""
-    connected = np.array([v.connected for v in record.layout.variables], bool)
+    connected = record.layout.is_connected
     return connected & np.isnan(record.quantity("gradient_norm"))
 
 
@@ -115,7 +88,7 @@ def evidence(record: Record, row: int) -> dict[str, float | str]:
         "decay_cosine": of("decay_cosine"),
         "gradient_weight_cosine": of("gradient_weight_cosine"),
         "relative_gradient": float(gradient_beside_later(record)[row]),
-        "weight_scale": float(weight_scale(record.layout)[row]),
+        "weight_scale": float(record.layout.weight_scales[row]),
         "growth": of("weight_norm") / root / (variable.initial_rms or math.nan),
         "learning_rate": record.learning_rate,
         "dtype": variable.dtype,

@@ -53,5 +53,5 @@ class WeightDivergence(VariableRule):
         rms = predicates.rms(record.quantity("weight_norm"), layout)
         with np.errstate(divide="ignore", invalid="ignore"):
             growth = rms / layout.initial_rms
-            scale = predicates.weight_scale(layout) * growth
+            scale = layout.weight_scales * growth
         return (growth > self.growth) & (scale > LARGE_SCALE)

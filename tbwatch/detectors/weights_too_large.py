@@ -56,7 +56,7 @@ class WeightsTooLarge(VariableRule):
 
     def holds(self, record: Record, facts: Facts) -> np.ndarray:
         """Kernels of a net with oversized weights that move less than usual, or that amplify."""
-        scale = predicates.weight_scale(record.layout)
+        scale = record.layout.weight_scales
         large = scale > self.scale
         if large.any():
             large = scale > ALSO_LARGE

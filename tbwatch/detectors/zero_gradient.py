@@ -83,7 +83,7 @@ class ZeroGradient(VariableRule):
         lasts = (streak.hits >= self.patience) & (unmoved | coasting)
         if predicates.others_learn(record):
             lasts &= covers_the_data(streak, record)
-        connected = np.array([v.connected for v in record.layout.variables], bool)
+        connected = record.layout.is_connected
         if facts.loss.improves and predicates.has_no_gradient(record)[connected].all():
             lasts &= streak.updates >= LEAST_SOLVED_UPDATES
         return lasts

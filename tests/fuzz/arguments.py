@@ -24,7 +24,7 @@ from tbwatch.detectors import DETECTORS, make_detectors
 from tbwatch.flight_log import FlightLog
 from tbwatch.format import decode_metadata
 from tbwatch.judging import Panel
-from tbwatch.layout import Layout
+from tbwatch.layout_json import layout_from_json, layout_to_json
 
 CALLBACKS = (
     tbwatch.Watch,
@@ -56,8 +56,8 @@ def _shown_alert(data: Any) -> object:
 
 
 def _used_layout(data: Any) -> object:
-    layout = Layout.from_json(data)
-    used = layout.to_json(), layout.sizes, layout.floors, layout.initial_rms, layout.rank("a")
+    layout = layout_from_json(data)
+    used = layout_to_json(layout), layout.sizes, layout.floors, layout.initial_rms, layout.rank("a")
     return used, [variable.expected_rms for variable in layout.variables]
 
 
