@@ -6,10 +6,10 @@ import dataclasses
 import math
 
 # "auto" samples an update when its number is a multiple of number // DENSE_UPDATES: each of the
-# first 100, so that short runs are seen whole, then about every 2 % of the run so far ...
-DENSE_UPDATES = 50
+# first 50, so that a start is seen whole, then about every 4 % of the run so far ...
+DENSE_UPDATES = 25
 # ... and at least every so many updates.
-WIDEST_INTERVAL = 50
+WIDEST_INTERVAL = 100
 # Histograms cost more to write: updates 1, 2, 3, 4, 6, 8, 11, ... each about 1.41 times the last.
 HISTOGRAM_GROWTH = math.sqrt(2.0)
 

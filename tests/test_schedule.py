@@ -12,13 +12,13 @@ LAST = 10_000
 
 
 def is_auto(update: int) -> bool:
-    """Every update to 100, from there every 2nd, from 150 every 3rd, ..., from 2500 every 50th."""
-    if update <= 100:
+    """Every update to 50, from there every 2nd, from 75 every 3rd, ..., from 2500 every 100th."""
+    if update <= 50:
         return update >= 1
-    for interval in range(2, 50):
-        if update < 50 * (interval + 1):
+    for interval in range(2, 100):
+        if update < 25 * (interval + 1):
             return update % interval == 0
-    return update % 50 == 0
+    return update % 100 == 0
 
 
 def growing_updates() -> list[int]:
@@ -51,8 +51,8 @@ def test_auto_is_dense_at_first_and_sparser_later() -> None:
     assert expected == listed(Schedule())
     assert expected == [u for u in range(-3, LAST + 1) if Schedule().is_due(u)]
     gaps = [(u, following - u) for u, following in itertools.pairwise(expected)]
-    assert max(gap for _, gap in gaps) == 50
-    assert all(gap <= max(0.02 * u, 1) for u, gap in gaps)
+    assert max(gap for _, gap in gaps) == 100
+    assert all(gap <= max(0.04 * u, 1) for u, gap in gaps)
 
 
 def test_growing_thins_out_geometrically() -> None:
@@ -140,7 +140,7 @@ def test_huge_numbers_are_answered_at_once() -> None:
     assert rare.next_due(10**9) == 2 * 10**9
     assert rare.next_due(0, 0, 3) == 333_333_334
     assert rare.most_within(10**6) == 1
-    assert Schedule().next_due(10**12) == 10**12 + 50
+    assert Schedule().next_due(10**12) == 10**12 + 100
     assert Schedule(growing=True).next_due(2**40) == round(2**40.5)
 
 
@@ -177,7 +177,7 @@ def test_epoch_freq_is_a_number_of_epochs(value: object) -> None:
 
 def test_brute_force_agrees_with_examples_by_hand() -> None:
     """The definitions that this file holds the schedule against are themselves right."""
-    assert [u for u in range(98, 108) if is_auto(u)] == [98, 99, 100, 102, 104, 106]
-    assert [u for u in range(147, 158) if is_auto(u)] == [148, 150, 153, 156]
-    assert [u for u in range(2440, 2601) if is_auto(u)] == [2448, 2450, 2499, 2500, 2550, 2600]
+    assert [u for u in range(48, 58) if is_auto(u)] == [48, 49, 50, 52, 54, 56]
+    assert [u for u in range(73, 84) if is_auto(u)] == [74, 75, 78, 81]
+    assert [u for u in range(2440, 2601) if is_auto(u)] == [2450, 2475, 2500, 2600]
     assert every(4, 3)[:5] == [2, 3, 4, 6, 7]

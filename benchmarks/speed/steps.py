@@ -21,7 +21,7 @@ ABOUT = "Seconds per update; quartiles over the rounds of a relay of fits."
 
 NEVER = 10**9
 # Late in a run the "auto" schedule samples every so many updates, and "defaults" models that.
-STEADY_INTERVAL = 50
+STEADY_INTERVAL = 100
 WARMUP = 3
 MNIST = 60_000
 
@@ -49,7 +49,7 @@ class Size:
 
 SIZES = {
     "ConvNet": Size(50, 10, 20, 12, MNIST // 128),
-    "MLP": Size(50, 25, 100, 25, MNIST // 32),
+    "MLP": Size(100, 25, 100, 25, MNIST // 32),
     "AlexNet": Size(10, 3, 3, 7, MNIST // 32, peer_memory=14e9),
     "ResNet50": Size(10, 5, 5, 9, 50_000 // 16),
 }

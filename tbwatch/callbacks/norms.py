@@ -17,8 +17,8 @@ class GradientNorms(PartCallback):
         log_dir: directory of the run, as in Keras' `TensorBoard`; files go to
             `<log_dir>/tbwatch`.
         update_freq: every so many batches, `"batch"` (1), `"epoch"` (its last update), or
-            `"auto"`: each of the first 100 updates, then about every 2 % of the run so far and at
-            least every 50th. As in Keras, whose default is `"epoch"`; a run of one epoch would
+            `"auto"`: each of the first 50 updates, then about every 4 % of the run so far and at
+            least every 100th. As in Keras, whose default is `"epoch"`; a run of one epoch would
             then show a single point.
         include: as in `WeightHistograms`.
         exclude: as in `WeightHistograms`.
