@@ -27,6 +27,7 @@ examples:
   tbwatch alerts logs/run1 --fail-on critical
   tbwatch summary logs/run1
   tbwatch check logs/run1 --set dead_update.threshold=1e-6
+  tbwatch report logs -o report.html
 """
 
 
@@ -52,7 +53,11 @@ def main(argv: list[str] | None = None) -> int:
     except (ReadError, OSError, UsageError) as error:
         print(f"tbwatch: error: {plain(error)}", file=sys.stderr)
         return 2
-    lines, status = arguments.run(runs, arguments)
+    try:
+        lines, status = arguments.run(runs, arguments)
+    except OSError as error:  # a full disk: only `report` writes
+        print(f"tbwatch: error: {plain(error)}", file=sys.stderr)
+        return 2
     try:
         print("\n".join(lines), flush=True)
     except BrokenPipeError:  # `tbwatch ... | head`: whoever read this has read enough
@@ -104,6 +109,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     flight.set_defaults(run=_flight)
     check.set_defaults(run=_check, prepare=_choose, last_only=False)
+    pages = _command(
+        commands,
+        "report",
+        "write a page or a picture to share",
+        "Write what the tab Training health shows into one HTML file, which needs neither a server "
+        "nor a network, or the update ratios of all variables as a picture.",
+    )
+    pages.add_argument("-o", "--output", metavar="FILE", help="the page, e.g. report.html")
+    pages.add_argument("--png", metavar="FILE", help="the picture, e.g. health.png")
+    pages.set_defaults(run=_report, prepare=_check_files, last_only=False)
     for command in (alerts, check):
         command.add_argument(
             "--fail-on",
@@ -183,6 +198,37 @@ def _flight(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[s
 def _summary(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:
     lines = _json(report.summary_data(runs)) if arguments.json else report.summary_lines(runs)
     return lines, 0
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Look where the files are to go before anything is read."""
+    files = [file for file in (arguments.output, arguments.png) if file is not None]
+    if not files:
+        raise UsageError("report needs -o FILE for the page, --png FILE for the picture, or both")
+    for file in files:
+        folder = os.path.dirname(os.path.abspath(file))
+        if not os.path.isdir(folder) or os.path.isdir(file):
+            raise UsageError(f"{file} cannot be written: give the name of a file in a directory")
+
+
+def _report(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:
+    from tbwatch.tab import page, picture, recorded  # what the other commands do not need
+
+    written: list[str] = []
+    if arguments.output is not None:
+        title = f"Training health: {plain(arguments.log_dir)}"
+        _write(arguments.output, page.page(title, recorded.answers(runs)).encode(), written)
+    if arguments.png is not None:
+        _write(arguments.png, picture.picture(runs), written)
+    if arguments.json:
+        return _json({"written": written}), 0
+    return [f"wrote {plain(file)}" for file in written], 0
+
+
+def _write(file: str, content: bytes, written: list[str]) -> None:
+    with open(file, "wb") as stream:
+        stream.write(content)
+    written.append(file)
 
 
 def _width() -> int:

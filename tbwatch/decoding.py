@@ -225,8 +225,17 @@ def _alerts(tensor: Any) -> tuple[list[Alert], list[str]]:
     """The alerts of a list, and what is wrong with others; ValueError if it is no list."""
     if tensor.dtype != types_pb2.DT_STRING or len(tensor.string_val) != 1:
         raise ValueError("list of alerts left out: not a string tensor")
+    return alerts_from_text(tensor.string_val[0])
+
+
+def alerts_from_text(text: bytes) -> tuple[list[Alert], list[str]]:
+    """The alerts of a list as it stands in an event file, and what is wrong with others.
+
+    Raises:
+        ValueError: if it is no list.
+    """
     try:
-        items = json.loads(tensor.string_val[0].decode("utf-8"))
+        items = json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError("list of alerts left out: not JSON") from error
     if not isinstance(items, list):

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def find_runs(log_dir: str | os.PathLike[str]) -> list[Path]:
         seen.add(real)
     if not found:
         raise ReadError(_no_records(top))
-    return sorted(found, key=lambda path: [_natural(part) for part in path.parts])
+    return sorted(found, key=lambda path: [natural(part) for part in path.parts])
 
 
 def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
@@ -116,7 +116,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
     notes: list[str] = []
     flight: FlightLog | None = None
     spans: list[_Span] = []
-    for file in _record_files(path):
+    for file in record_files(path):
         file_notes = _Notes()
         span = _Span(file)
         beside: list[str] = []
@@ -142,7 +142,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
             # that is none.
             own = own or []
             if decoded.alerts is not None:
-                own = _joined(own, decoded.alerts)
+                own = joined(own, decoded.alerts)
             held = decoded.holding if decoded.holding is not None else held
         spans.append(span)
         if beside:
@@ -154,8 +154,8 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
         else:  # another run's alerts stay: a fault that was found
             alerts = [alert for alert in alerts if alert.step < evicted]
         if own is not None:
-            alerts = _joined(alerts, own)
-            holding = _holding(own) if held is None else _holding(held)
+            alerts = joined(alerts, own)
+            holding = holding_of(own) if held is None else holding_of(held)
         notes.extend(f"{file.name}: {note}" for note in file_notes.sentences())
     if not steps and not alerts:
         raise ReadError("; ".join([_no_records(path), *notes]))
@@ -170,17 +170,18 @@ def _evict(step: int, steps: list[int], records: list[Record]) -> None:
         records.pop()
 
 
-def _joined(earlier: list[Alert], own: list[Alert]) -> list[Alert]:
+def joined(earlier: Sequence[Alert], own: Sequence[Alert]) -> list[Alert]:
     """Alerts of earlier files, then a file's own list, which may repeat some of them."""
 
     def key(alert: Alert) -> tuple[Any, ...]:
         return (alert.step, alert.state, alert.rule, alert.diagnosis, alert.variables)
 
     known = {key(alert) for alert in own}
-    return [alert for alert in earlier if key(alert) not in known] + own
+    return [*(alert for alert in earlier if key(alert) not in known), *own]
 
 
-def _holding(alerts: list[Alert]) -> dict[str, Alert]:
+def holding_of(alerts: Sequence[Alert]) -> dict[str, Alert]:
+    """Variable -> the alert about it that was not cleared."""
     holding: dict[str, Alert] = {}
     for alert in alerts:
         for name in alert.variables:
@@ -275,26 +276,26 @@ def _is_record_file(name: str) -> bool:
     return "tfevents" in name and name.endswith(FILE_SUFFIX)
 
 
-def _holds_record_files(folder: Path) -> bool:
+def _holdsrecord_files(folder: Path) -> bool:
     return folder.is_dir() and any(_is_record_file(name) for name in os.listdir(folder))
 
 
 def _run_directory(path: Path) -> Path:
     """The run of a directory that may be the run's `tbwatch` directory, where the files are."""
     full = Path(os.path.abspath(path))
-    if full.name != SUBRUN or not _holds_record_files(path):
+    if full.name != SUBRUN or not _holdsrecord_files(path):
         return path
     return path.parent if path.name == SUBRUN else full.parent
 
 
-def _record_files(run: Path) -> list[Path]:
+def record_files(run: Path) -> list[Path]:
     """The files in the order of creation, which their names tell: `*.tfevents.<seconds>.*`."""
-    folder = run / SUBRUN if _holds_record_files(run / SUBRUN) else run
+    folder = run / SUBRUN if _holdsrecord_files(run / SUBRUN) else run
     files = [file for file in folder.iterdir() if _is_record_file(file.name) and file.is_file()]
-    return sorted(files, key=lambda file: _natural(file.name[file.name.index("tfevents") :]))
+    return sorted(files, key=lambda file: natural(file.name[file.name.index("tfevents") :]))
 
 
-def _natural(text: str) -> list[str | int]:
+def natural(text: str) -> list[str | int]:
     """A sort key that puts `run2` before `run10`: texts and numbers in turn."""
     parts = re.split("([0-9]+)", text)
     return [int(part) if index % 2 else part for index, part in enumerate(parts)]

@@ -20,9 +20,9 @@ from tbwatch.models import path_of
 from tbwatch.reader import read_run
 from tbwatch.testing import make_record
 from tests.alert_cases import make_alert
+from tests.board import LOADERS, Server
 from tests.nets import L, convnet, tags
 from tests.test_faults import by_tensorboard
-from tests.test_tensorboard import LOADERS, Server
 
 # Keras refuses "/" itself; TensorFlow refuses most of these as names of layers in a graph, but not
 # as names of variables.

@@ -1,14 +1,10 @@
 """A real TensorBoard server, asked over HTTP, with both of its loaders."""
 
-import contextlib
 import html
 import io
-import json
 import os
-import re
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -19,51 +15,10 @@ from PIL import Image
 
 import tbwatch
 from tbwatch.testing import Recorder
+from tests.board import LOADERS, Server
 from tests.nets import convnet, fit
 
 RUN = "run1/tbwatch"
-# The fast data server has binaries for Linux and macOS on x86_64 only.
-LOADERS = ["false", "true"] if os.uname().machine == "x86_64" else ["false"]
-
-
-class Server:
-    """TensorBoard on a free port of the loopback."""
-
-    def __init__(self, log_dir, load_fast):
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(log_dir)]
-        command += ["--port", "0", "--host", "127.0.0.1", "--reload_interval", "1"]
-        self.process = subprocess.Popen(
-            [*command, f"--load_fast={load_fast}"], stderr=subprocess.PIPE, text=True
-        )
-        for line in self.process.stderr:
-            found = re.search(r"http://[^/]+:(\d+)", line)
-            if found:
-                self.url = f"http://127.0.0.1:{found.group(1)}"
-                return
-        raise RuntimeError("TensorBoard did not start")
-
-    def get(self, path, **query):
-        url = f"{self.url}{path}?{urllib.parse.urlencode(query)}"
-        with urllib.request.urlopen(url, timeout=20) as answer:
-            return answer.read()
-
-    def json(self, path, **query):
-        return json.loads(self.get(path, **query))
-
-    def wait_for(self, ask, seconds=40):
-        """Ask until the answer is true: the server reads in its own time."""
-        end = time.monotonic() + seconds
-        while True:
-            answer = None
-            with contextlib.suppress(urllib.error.HTTPError):  # a tag that is not known yet
-                answer = ask()
-            if answer or time.monotonic() > end:
-                return answer
-            time.sleep(0.3)
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait(20)
 
 
 @pytest.fixture(scope="module", name="recorded")
@@ -175,6 +130,7 @@ def test_a_running_server_follows_a_running_fit(load_fast, tmp_path):
     code = f"""
 import time
 import keras, tbwatch
+from tests.board import LOADERS, Server
 from tests.nets import convnet, fit
 class Slow(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):

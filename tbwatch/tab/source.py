@@ -1,0 +1,225 @@
+"""What the tab shows, as plain data, read through TensorBoard's data provider.
+
+The provider knows every kind of storage and loader, and follows runs that are being written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tensorboard import errors
+from tensorboard.data import provider as tb
+
+from tbwatch import format as fmt
+from tbwatch.alerts import Alert
+from tbwatch.decoding import alerts_from_text
+from tbwatch.layout import Layout
+from tbwatch.layout_json import layout_from_json
+from tbwatch.quantities import ACTIVATION_NAMES, NAMES
+from tbwatch.reader import holding_of, joined, natural
+from tbwatch.tab.answers import (
+    NONFINITE_OF,
+    Head,
+    Series,
+    head_answer,
+    run_answer,
+    with_nonfinite,
+)
+
+# More records than any loader keeps.
+_ALL = 100_000
+# Kinds of histograms as they stand before the name of a variable in a tag.
+HISTOGRAM_PREFIXES = ("weights", "biases", "gradients", "updates", "activations")
+
+
+class Source:
+    """Runs of one experiment.
+
+    Args:
+        provider: TensorBoard's.
+        ctx: of the request.
+        experiment: id of the experiment.
+    """
+
+    def __init__(self, provider: tb.DataProvider, ctx: Any, experiment: str) -> None:
+        self._provider, self._ctx, self._experiment = provider, ctx, experiment
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run that holds records, with what a list of runs shows of it."""
+        found = self._list_tensors()
+        texts = self._read(None, [fmt.ALERTS_TAG, fmt.HOLDING_TAG])
+        heads = [
+            Head(run, shown_name(run), _last_update(found[run]), *_alerts(texts.get(run, {}))[:2])
+            for run in sorted(found, key=natural)
+        ]
+        return [head_answer(head) for head in heads]
+
+    def run(self, run: str) -> dict[str, Any]:
+        """One run: its variables, its quantities, and all alerts.
+
+        Raises:
+            NotFoundError: if there is no such run.
+        """
+        tags = self._tags(run)
+        layout, problem = _layout(tags)
+        texts = self._read([run], [fmt.ALERTS_TAG, fmt.HOLDING_TAG]).get(run, {})
+        alerts, holding, problems = _alerts(texts)
+        return run_answer(
+            Head(run, shown_name(run), _last_update(tags), alerts, holding),
+            layout,
+            {tag.removeprefix(fmt.SERIES_PREFIX) for tag in tags},
+            [problem] * bool(problem) + problems,
+        )
+
+    def series(self, run: str, quantity: str) -> Series:
+        """A quantity over all sampled updates.
+
+        Raises:
+            NotFoundError: if there is no such run, or no such quantity in it.
+        """
+        tags = self._tags(run)
+        tag = fmt.quantity_tag(quantity)
+        if quantity not in (*NAMES, *ACTIVATION_NAMES) or tag not in tags:
+            held = ", ".join(sorted(t.removeprefix(fmt.SERIES_PREFIX) for t in tags))
+            raise errors.NotFoundError(f"run {run!r} has no {quantity!r}; it has: {held}")
+        layout, _ = _layout(tags)
+        columns = len(layout) if quantity in NAMES else len(layout.activations)
+        counts = [name for name in NONFINITE_OF[quantity] if fmt.quantity_tag(name) in tags]
+        every = self._read([run], [tag, *map(fmt.quantity_tag, counts)]).get(run, {})
+
+        def series(name: str) -> Series:
+            points = every.get(fmt.quantity_tag(name), ())
+            kept = [p for p in points if _is_floats(p.numpy, columns)]
+            values = np.array([p.numpy for p in kept], np.float32).reshape(len(kept), columns)
+            return Series([int(p.step) for p in kept], values, len(points) - len(kept))
+
+        return with_nonfinite(series(quantity), [series(name) for name in counts])
+
+    def histograms(self, run: str, variable: str) -> dict[str, Any]:
+        """All histograms of a variable: kind -> steps and rows (left, right, count).
+
+        Raises:
+            NotFoundError: if there is no such run.
+        """
+        self._tags(run)
+        tags = [f"{prefix}/{variable}" for prefix in HISTOGRAM_PREFIXES]
+        found = self._read([run], tags, plugin="histograms").get(run, {})
+        return {
+            tag.partition("/")[0]: {
+                "steps": [int(point.step) for point in points],
+                "rows": [point.numpy.tolist() for point in points],
+            }
+            for tag, points in found.items()
+            if all(point.numpy.ndim == 2 for point in points)
+        }
+
+    def pictures(self, run: str, layer: str) -> list[int]:
+        """Updates at which the kernels of a layer were drawn."""
+        return [int(point.step) for point in self._pictures(run, layer)]
+
+    def picture(self, run: str, layer: str, step: int) -> bytes:
+        """A picture as PNG.
+
+        Raises:
+            NotFoundError: if there is none.
+        """
+        for point in self._pictures(run, layer):
+            if point.step == step and len(point.values) > 2:  # width, height, the picture
+                png: bytes = self._provider.read_blob(self._ctx, blob_key=point.values[2].blob_key)
+                return png
+        raise errors.NotFoundError(f"run {run!r} has no picture of {layer!r} at update {step}")
+
+    def _pictures(self, run: str, layer: str) -> Sequence[Any]:
+        self._tags(run)
+        tag = f"kernels/{layer}"
+        found = self._provider.read_blob_sequences(
+            self._ctx,
+            experiment_id=self._experiment,
+            plugin_name="images",
+            downsample=_ALL,
+            run_tag_filter=tb.RunTagFilter(runs=[run], tags=[tag]),
+        )
+        points: Sequence[Any] = found.get(run, {}).get(tag, ())
+        return points
+
+    def _tags(self, run: str) -> Mapping[str, Any]:
+        found = self._list_tensors()
+        if run not in found:
+            known = ", ".join(sorted(found)) or "none"
+            raise errors.NotFoundError(
+                f"there is no run {run!r} with tbwatch records; runs: {known}"
+            )
+        return found[run]
+
+    def _list_tensors(self) -> Mapping[str, Mapping[str, Any]]:
+        found: Mapping[str, Mapping[str, Any]] = self._provider.list_tensors(
+            self._ctx, experiment_id=self._experiment, plugin_name=fmt.PLUGIN_NAME
+        )
+        return found
+
+    def _read(
+        self, runs: list[str] | None, tags: list[str], plugin: str = fmt.PLUGIN_NAME
+    ) -> Mapping[str, Mapping[str, Sequence[Any]]]:
+        found: Mapping[str, Mapping[str, Sequence[Any]]] = self._provider.read_tensors(
+            self._ctx,
+            experiment_id=self._experiment,
+            plugin_name=plugin,
+            downsample=_ALL,
+            run_tag_filter=tb.RunTagFilter(runs=runs, tags=tags),
+        )
+        return found
+
+
+def shown_name(run: str) -> str:
+    """The log directory of a run: records are in a sub-run of it.
+
+    Example:
+        >>> shown_name("mnist/run1/tbwatch"), shown_name("tbwatch")
+        ('mnist/run1', '.')
+    """
+    head, _, last = run.replace("\\", "/").rpartition("/")
+    return (head or ".") if last == fmt.SUBRUN else run
+
+
+def _last_update(tags: Mapping[str, Any]) -> int:
+    return max((int(series.max_step) for series in tags.values()), default=0)
+
+
+def _layout(tags: Mapping[str, Any]) -> tuple[Layout, str]:
+    """The watched variables of a run, and what is wrong with them in a sentence."""
+    series = tags.get(fmt.UPDATE_TAG) or tags.get(fmt.END_TAG)
+    if series is None:
+        return Layout(()), "no record of an update could be read yet"
+    try:
+        data = fmt.decode_metadata(series.plugin_content)
+        return layout_from_json(data.get("layout") or {}), ""
+    except ValueError as error:
+        return Layout(()), str(error)
+
+
+def _alerts(
+    texts: Mapping[str, Sequence[Any]],
+) -> tuple[list[Alert], dict[str, Alert], list[str]]:
+    """All alerts, those that hold by variable, and what could not be read."""
+    alerts: list[Alert] = []
+    held: list[Alert] | None = None
+    problems: list[str] = []
+    for tag in (fmt.ALERTS_TAG, fmt.HOLDING_TAG):
+        for point in texts.get(tag, ()):
+            try:
+                found, wrong = alerts_from_text(point.numpy.item())
+            except (ValueError, AttributeError) as error:
+                problems.append(str(error))
+                continue
+            problems += wrong
+            if tag == fmt.ALERTS_TAG:
+                alerts = joined(alerts, found)
+            else:
+                held = found
+    return alerts, holding_of(alerts if held is None else held), list(dict.fromkeys(problems))
+
+
+def _is_floats(array: np.ndarray, columns: int) -> bool:
+    return array.shape == (columns,) and array.dtype.kind == "f"

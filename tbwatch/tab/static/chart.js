@@ -1,0 +1,113 @@
+// A small chart of lines over updates.
+
+import { make, shown, sized, themed } from "./dom.js";
+import { ticks } from "./view.js";
+
+const HEIGHT = 150;
+const LEFT = 62;
+const BOTTOM = 20;
+export const LINES = ["--line-1", "--line-2", "--line-3"];
+const DASHES = [[], [6, 3], [2, 2]];
+
+/**
+ * A chart of one or more lines.
+ * @param {Object} chart `title`, `lines` (`name`, `steps`, `values`), `isLog`, `band` (healthy
+ *   values), `view` (updates at the edges), `step` (selected update)
+ */
+export function lineChart(chart) {
+  const canvas = make("canvas", { role: "img", "aria-label": described(chart) });
+  const names = chart.lines.map(({ name }, at) =>
+    make("span", { class: "key", style: `color:var(${LINES[at % 3]})` }, name),
+  );
+  const element = make("figure", { class: "chart" });
+  element.append(make("figcaption", {}, make("b", {}, chart.title), " ", ...names), canvas);
+  const draw = () => element.clientWidth && paint(canvas, element.clientWidth, chart);
+  new ResizeObserver(draw).observe(element);
+  return element;
+}
+
+function described({ title, lines }) {
+  const last = lines.map(({ name, values }) => `${name}: last ${shown(values.at(-1))}`);
+  return `${title}; ${last.join(", ")}`;
+}
+
+function paint(canvas, width, { lines, isLog, band, view, step }) {
+  const context = sized(canvas, width, HEIGHT + BOTTOM);
+  const place = (value) => (isLog ? Math.log10(value) : value);
+  const usable = (value) => Number.isFinite(value) && (!isLog || value > 0);
+  const inView = ({ steps, values }) =>
+    values.filter((value, i) => usable(value) && steps[i] >= view[0] && steps[i] <= view[1]);
+  const heights = lines.flatMap(inView).map(place);
+  if (band && isLog && heights.length) {
+    // A band far away would flatten the lines.
+    const [low, high] = [Math.min(...heights), Math.max(...heights)];
+    for (const at of band.map(place)) if (at > low - 2 && at < high + 2) heights.push(at);
+  }
+  let [low, high] = [Infinity, -Infinity];
+  for (const at of heights) [low, high] = [Math.min(low, at), Math.max(high, at)];
+  if (low > high) [low, high] = [0, 1];
+  const room = Math.max((high - low) * 0.06, isLog ? 0.05 : Math.abs(high) * 0.02 || 0.5);
+  [low, high] = [low - room, high + room];
+  const from = view[0];
+  const to = Math.max(view[1], from + 1);
+  const x = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - 6);
+  const y = (at) => 4 + (1 - (at - low) / (high - low)) * (HEIGHT - 8);
+  context.font = `11px ${themed("--font")}`;
+  if (band) {
+    const [top, bottom] = [y(Math.min(place(band[1]), high)), y(Math.max(place(band[0]), low))];
+    context.fillStyle = themed("--band");
+    if (bottom > top) context.fillRect(LEFT, top, width - LEFT - 6, bottom - top);
+  }
+  context.fillStyle = themed("--soft");
+  context.strokeStyle = themed("--line");
+  context.textAlign = "right";
+  context.textBaseline = "middle";
+  for (const at of marks(low, high, isLog)) {
+    context.fillText(shown(isLog ? 10 ** at : at), LEFT - 6, y(at));
+    context.beginPath();
+    context.moveTo(LEFT, y(at));
+    context.lineTo(width - 6, y(at));
+    context.stroke();
+  }
+  context.textAlign = "center";
+  context.textBaseline = "top";
+  for (const at of ticks(from, to, width / 110)) context.fillText(String(at), x(at), HEIGHT + 4);
+  context.save();
+  context.beginPath();
+  context.rect(LEFT, 0, width - LEFT - 6, HEIGHT);
+  context.clip();
+  lines.forEach(({ steps, values }, number) => {
+    context.strokeStyle = context.fillStyle = themed(LINES[number % 3]);
+    context.setLineDash(DASHES[number % 3]);
+    context.lineWidth = 1.5;
+    context.beginPath();
+    let isDrawing = false;
+    values.forEach((value, i) => {
+      if (usable(value)) {
+        if (isDrawing) context.lineTo(x(steps[i]), y(place(value)));
+        else context.moveTo(x(steps[i]), y(place(value)));
+      } else if (value !== 0 && !Number.isNaN(value)) {
+        context.fillText("×", x(steps[i]), 0); // not finite
+      }
+      isDrawing = usable(value);
+    });
+    context.stroke();
+  });
+  context.restore();
+  context.setLineDash([]);
+  if (step !== "" && Number(step) >= from && Number(step) <= to) {
+    context.strokeStyle = themed("--accent");
+    context.strokeRect(x(Number(step)), 0, 0.5, HEIGHT);
+  }
+}
+
+/** Where lines across the chart go: whole powers of ten, or round numbers. */
+function marks(low, high, isLog) {
+  if (isLog) {
+    const every = Math.max(1, Math.ceil((high - low) / 5));
+    const found = [];
+    for (let at = Math.ceil(low); at <= high; at += every) found.push(at);
+    return found.length > 1 ? found : [low + (high - low) / 4, low + (3 * (high - low)) / 4];
+  }
+  return [0.1, 0.5, 0.9].map((part) => low + part * (high - low));
+}
