@@ -77,7 +77,8 @@ def write_run(log_dir, records, alerts=(), values=None):
     for at, record in enumerate(records):
         mine = [*summaries.packed_record(record), *(values(record) if values else ())]
         if alerts and at == len(records) - 1:
-            held = [alert for alert in alerts if alert.state != "cleared"]
+            over = {alert.diagnosis for alert in alerts if alert.state == "cleared"}
+            held = [alert for alert in alerts if alert.diagnosis not in over]
             mine += [summaries.packed_alerts(alerts), summaries.packed_holding(held)]
         writer.write(record.step, 1.7e9 + record.step, mine)
     writer.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,14 +32,14 @@ class Head:
         name: its name for people.
         last_update: number of the last update that is known.
         alerts: all of them, oldest first.
-        holding: variable -> the alert about it that holds now.
+        holding: one alert for each cause that holds now.
     """
 
     run: str
     name: str
     last_update: int
     alerts: Sequence[Alert]
-    holding: Mapping[str, Alert]
+    holding: Sequence[Alert]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Series:
 
 def head_answer(head: Head) -> dict[str, Any]:
     """An entry of the list of runs: causes are counted, not alerts or variables."""
-    held = {(a.rule, a.diagnosis): a.severity for a in head.holding.values()}
+    held = {(a.rule, a.diagnosis): a.severity for a in head.holding}
     raised = {(a.rule, a.diagnosis): a.severity for a in head.alerts if a.state != "cleared"}
     return {
         "run": head.run,

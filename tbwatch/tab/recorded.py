@@ -107,7 +107,9 @@ def evenly(count: int, most: int) -> list[int]:
 
 
 def _head(name: str, run: Run) -> Head:
-    return Head(name, name, run.steps[-1] if run.steps else 0, run.alerts, run.holding)
+    return Head(
+        name, name, run.steps[-1] if run.steps else 0, run.alerts, list(run.holding.values())
+    )
 
 
 def _held(run: Run) -> list[str]:

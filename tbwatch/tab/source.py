@@ -201,8 +201,8 @@ def _layout(tags: Mapping[str, Any]) -> tuple[Layout, str]:
 
 def _alerts(
     texts: Mapping[str, Sequence[Any]],
-) -> tuple[list[Alert], dict[str, Alert], list[str]]:
-    """All alerts, those that hold by variable, and what could not be read."""
+) -> tuple[list[Alert], list[Alert], list[str]]:
+    """All alerts, one for each cause that holds now, and what could not be read."""
     alerts: list[Alert] = []
     held: list[Alert] | None = None
     problems: list[str] = []
@@ -218,7 +218,9 @@ def _alerts(
                 alerts = joined(alerts, found)
             else:
                 held = found
-    return alerts, holding_of(alerts if held is None else held), list(dict.fromkeys(problems))
+    if held is None:
+        held = list(holding_of(alerts).values())
+    return alerts, held, list(dict.fromkeys(problems))
 
 
 def _is_floats(array: np.ndarray, columns: int) -> bool:

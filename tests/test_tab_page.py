@@ -1,0 +1,345 @@
+"""The page of the tab, as somebody with a mouse, a keyboard and eyes meets it: a real browser."""
+
+from __future__ import annotations
+
+import urllib.parse
+
+import numpy as np
+import pytest
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+from selenium.webdriver.common.keys import Keys
+
+from tbwatch.testing import make_layout, make_record
+from tests.alert_cases import make_alert
+from tests.board import Server, write_run
+from tests.browser import Browser, needs_browser
+
+pytestmark = needs_browser
+
+NAMES = ("conv1/kernel", "conv1/bias", "fc1/kernel", "fc1/bias", "out/kernel", "out/bias")
+UPDATES = 200
+HOSTILE = "<img src=x onerror=\"window.hacked='yes'\">/kernel"
+
+
+def ratio(row, step):
+    """Different in every cell."""
+    return float(10 ** -(2.2 + row / 4 + step / UPDATES))
+
+
+def healthy(count=UPDATES, names=NAMES, first=1):
+    layout = make_layout(*names)
+    for step in range(first, first + count):
+        ratios = [ratio(row, step) for row in range(len(names))]
+        yield make_record(step, layout, update_ratio=ratios)
+
+
+def frozen():
+    """fc1 stands still, and from update 150 on nothing is finite."""
+    layout = make_layout(*NAMES)
+    for step in range(1, UPDATES + 1):
+        ratios = np.array([ratio(row, step) for row in range(6)])
+        ratios[2:4] = 1e-12
+        if step < 150:
+            yield make_record(step, layout, update_ratio=ratios)
+        else:
+            lost = {"update_ratio": [np.nan] * 6, "weight_nonfinite": [1.0] * 6}
+            yield make_record(step, layout, **lost)
+
+
+def alert(diagnosis, variables, step, severity="critical", **fields):
+    named = {"rule": diagnosis, "diagnosis": diagnosis, "variables": variables}
+    return make_alert(**named, step=step, severity=severity, first_seen=step, **fields)
+
+
+ALERTS = [
+    alert("dead_update", ("fc1/kernel", "fc1/bias"), 23, message="one update changes nothing"),
+    alert("nonfinite", ("loss", *NAMES), 150, message="the loss is nan"),
+    alert("update_too_small", ("out/bias",), 40, "warning"),
+    alert("update_too_small", ("out/bias",), 60, "warning", state="cleared"),
+]
+
+
+@pytest.fixture(scope="module", name="log_dir")
+def _log_dir(tmp_path_factory):
+    top = tmp_path_factory.mktemp("logs")
+    write_run(top / "good", healthy())
+    write_run(top / "bad", frozen(), ALERTS)
+    layout = (HOSTILE, "b/kernel")
+    evil = alert("dead_update", (HOSTILE,), 9, message=HOSTILE, remedy=HOSTILE)
+    write_run(top / HOSTILE.replace("/", "_"), healthy(20, layout), [evil])
+    return top
+
+
+@pytest.fixture(scope="module", name="server")
+def _server(log_dir):
+    server = Server(log_dir, "false")
+    root = "/data/plugin/tbwatch/runs"
+    server.wait_for(lambda: len([r for r in server.json(root)["runs"] if r["last_update"]]) == 3)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module", name="window")
+def _window():
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(name="browser")
+def _browser(window):
+    """The window, which must have nothing to complain about at the end of a test."""
+    window.driver.get("about:blank")
+    window.errors()
+    yield window
+    assert window.errors() == []
+
+
+def address(server, **state):
+    parts = [f"p.tbwatch.{key}={urllib.parse.quote(str(v), safe='')}" for key, v in state.items()]
+    return f"{server.url}/#{'&'.join(['tbwatch', *parts])}"
+
+
+def opened(browser, server, **state):
+    """The page in this state, as soon as the map is drawn."""
+    browser.open(address(server, **state))
+    browser.wait_for(lambda: browser.run(IS_DRAWN))
+    return browser
+
+
+IS_DRAWN = """
+const canvas = document.querySelector(".heatmap canvas");
+return !!canvas && canvas.width > 300 && canvas.height > 50;
+"""
+# Where the cells are, in CSS pixels: left of them are labels, above them marks.
+LABELS, LANE = 190, 18
+
+
+def cell(browser, row, share):
+    """The canvas, and the offset from its middle to a place in a row."""
+    canvas = browser.all(".heatmap canvas")[0]
+    width, height = canvas.size["width"], canvas.size["height"]
+    row_height = (height - LANE - 26) / len(NAMES)
+    x = LABELS + share * (width - LABELS) - width / 2
+    return canvas, round(x), round(LANE + (row + 0.5) * row_height - height / 2)
+
+
+def color(browser, row, share):
+    """Red, green and blue of the pixel in the middle of a cell."""
+    canvas, x, y = cell(browser, row, share)
+    script = """
+    const [canvas, x, y] = arguments, ratio = window.devicePixelRatio;
+    const at = [x + canvas.clientWidth / 2, y + canvas.clientHeight / 2].map((v) => v * ratio);
+    return [...canvas.getContext("2d").getImageData(at[0], at[1], 1, 1).data];
+    """
+    return browser.run(script, canvas, x, y)
+
+
+def test_the_worst_run_is_shown_first(browser, server):
+    """With no run in the address it is the one with the gravest alerts, most of them first."""
+    opened(browser, server)
+    assert browser.text(".maps h2") == "bad"
+    rows = {row.text.split("\n")[0].split()[0]: row.text for row in browser.all(".runs tbody tr")}
+    assert rows["bad"].split() == ["bad", "2", "(1)", "200"]
+    assert rows["good"].split() == ["good", "200"]
+    assert browser.all(".message")[0].text == ""
+
+
+def test_colours_say_what_stands_still_and_what_is_lost(browser, server):
+    opened(browser, server, run="bad/tbwatch")
+    red, _, blue, _ = color(browser, 2, 0.3)
+    assert blue > 2 * red, "what stands still is dark blue"
+    healthy_cell = color(browser, 0, 0.02)
+    assert max(healthy_cell[:3]) - min(healthy_cell[:3]) < 25, "what is healthy is nearly grey"
+    colors = {tuple(color(browser, row, 0.9 + shift)) for row in range(6) for shift in (0, 0.003)}
+    assert colors <= {(194, 0, 155, 255), (0, 0, 0, 255)}, "what is not finite: striped magenta"
+
+
+def test_hovering_gives_variable_update_and_value(browser, server):
+    opened(browser, server, run="good/tbwatch")
+    canvas, x, y = cell(browser, 4, 0.5)
+    ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).perform()
+    said = browser.wait_for(lambda: browser.text(".tip"))
+    step = int(said.split("\n")[0].removeprefix("update "))
+    assert 99 <= step <= 102
+    name, value = said.split("\n")[1].split(": ")
+    assert name == "out/kernel"
+    shown = float(value.replace("\N{MINUS SIGN}", "-"))
+    assert shown == pytest.approx(ratio(4, step), rel=6e-3)
+
+
+def test_clicking_selects_a_variable_and_a_moment(browser, server):
+    opened(browser, server, run="good/tbwatch")
+    canvas, x, y = cell(browser, 2, 0.25)
+    ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).click().perform()
+    browser.wait_for(lambda: len(browser.all(".chart canvas")) >= 2)
+    assert browser.text("section[aria-label=Variable] h2") == "fc1/kernel"
+    assert "p.tbwatch.row=fc1%2Fkernel" in browser.hash
+    step = int(browser.hash.partition("p.tbwatch.step=")[2].split("&")[0])
+    assert 49 <= step <= 52
+
+
+def test_an_alert_leads_to_its_variable_and_moment(browser, server):
+    """Its evidence and remedy are there; the gravest ones first, what is over last."""
+    opened(browser, server, run="bad/tbwatch")
+    entries = [entry.text for entry in browser.all(".alert")]
+    assert [entry.split("\n")[0].split(" c")[0].strip("▲◆ ") for entry in entries[:2]] == [
+        "dead update",
+        "nonfinite",
+    ]
+    assert "updates 40 to 60, cleared" in entries[2]
+    assert "Remedy: Wake it." in entries[0]
+    browser.all(".alert button")[0].click()
+    browser.wait_for(lambda: "step=23" in browser.hash)
+    assert "row=fc1%2Fkernel" in browser.hash
+    browser.wait_for(lambda: browser.text("section[aria-label=Variable] h2") == "fc1/kernel")
+    browser.all(".alert summary")[0].click()
+    assert "threshold" in browser.text(".alert details")
+
+
+def test_a_deep_link_brings_everything_back(browser, server):
+    state = {"run": "bad/tbwatch", "quantity": "gradient_norm", "row": "out/bias", "step": 40}
+    opened(
+        browser, server, **state, **{"from": 20, "to": 60, "filter": "out", "severity": "critical"}
+    )
+    browser.wait_for(lambda: browser.text("section[aria-label=Variable] h2") == "out/bias")
+    chosen = browser.run("return [...document.querySelectorAll('select')].map((s) => s.value)")
+    assert chosen[0] == "gradient_norm"
+    assert "1 of lower severity not shown" in browser.text("section[aria-label=Alerts]")
+    canvas = browser.all(".heatmap canvas")[0]
+    assert canvas.size["height"] < 18 + 26 + 3 * 22, "the filter leaves two rows"
+
+
+def test_the_keyboard_moves_zooms_and_selects(browser, server):
+    opened(browser, server, run="good/tbwatch")
+    canvas = browser.all(".heatmap canvas")[0]
+    browser.run("arguments[0].focus()", canvas)
+    canvas.send_keys(Keys.ARROW_DOWN, Keys.ARROW_LEFT)
+    said = browser.wait_for(lambda: browser.text(".tip"))
+    assert said.split("\n")[0] == "update 199"
+    assert said.split("\n")[1].startswith("conv1/bias: ")
+    canvas.send_keys("+")
+    browser.wait_for(lambda: "p.tbwatch.from=" in browser.hash)
+    canvas.send_keys("0")
+    browser.wait_for(lambda: "p.tbwatch.from=" not in browser.hash)
+    canvas.send_keys(Keys.ENTER)
+    browser.wait_for(lambda: browser.text("section[aria-label=Variable] h2") == "conv1/bias")
+    assert browser.run("return document.activeElement === arguments[0]", canvas), "focus is kept"
+
+
+def test_the_wheel_zooms_and_dragging_pans(browser, server):
+    opened(browser, server, run="good/tbwatch")
+    canvas, x, y = cell(browser, 2, 0.5)
+    origin = ScrollOrigin.from_element(canvas, x, y)
+    ActionChains(browser.driver).scroll_from_origin(origin, 0, -100).perform()
+    ActionChains(browser.driver).scroll_from_origin(origin, 0, -100).perform()
+    browser.wait_for(lambda: "p.tbwatch.from=" in browser.hash)
+
+    def edges():
+        state = dict(part.split("=") for part in browser.hash.split("&")[1:])
+        return float(state.get("p.tbwatch.from", 0)), float(state.get("p.tbwatch.to", UPDATES))
+
+    before = edges()
+    assert before[1] - before[0] < 0.8 * UPDATES
+    drag = ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y)
+    drag.click_and_hold().move_by_offset(-120, 0).release().perform()
+    browser.wait_for(lambda: edges()[0] > before[0])
+    after = edges()
+    assert after[1] - after[0] == pytest.approx(before[1] - before[0], abs=2)
+    assert "p.tbwatch.row=" not in browser.hash, "a drag is no click"
+
+
+def test_dark_mode_follows_tensorboard(browser, server):
+    opened(browser, server, run="bad/tbwatch")
+    light = color(browser, 0, 0.02)
+    browser.run("window.parent.document.body.classList.add('dark-mode')")
+    browser.wait_for(lambda: sum(color(browser, 0, 0.02)[:3]) < sum(light[:3]) / 2)
+    page = browser.run("return getComputedStyle(document.body).backgroundColor")
+    assert page == "rgb(33, 33, 33)"
+
+
+def test_two_runs_beside_each_other(browser, server):
+    """On the same scale: a cell of the same value has the same colour."""
+    opened(browser, server, run="bad/tbwatch", other="good/tbwatch")
+    browser.wait_for(lambda: len(browser.all(".heatmap canvas")) == 2)
+    assert [title.text for title in browser.all(".maps h2")] == ["bad", "good"]
+    assert len(browser.all(".legend")) == 1
+    boxes = [box.get_attribute("checked") for box in browser.all(".runs input")]
+    assert boxes.count("true") == 1
+
+
+def test_names_are_text(browser, server):
+    """A run, a variable and a message that would be markup are shown as they are."""
+    run = f"{HOSTILE.replace('/', '_')}/tbwatch"
+    opened(browser, server, run=run, row=HOSTILE)
+    browser.wait_for(lambda: browser.text("section[aria-label=Variable] h2") == HOSTILE)
+    assert HOSTILE in browser.text(".alert")
+    assert browser.run("return window.hacked || window.parent.hacked || ''") == ""
+    assert browser.all("main img[src=x]") == []
+
+
+def test_what_is_not_there_is_said_in_a_sentence(browser, server):
+    browser.open(address(server, run="nowhere"))
+    said = browser.wait_for(lambda: browser.text(".message"))
+    assert "there is no run 'nowhere'" in said
+    assert any("404" in error for error in browser.errors())
+    opened(browser, server, run="good/tbwatch", row="gone/kernel")
+    browser.wait_for(
+        lambda: "no variable of this run" in browser.text("section[aria-label=Variable]")
+    )
+
+
+def test_an_empty_directory_then_a_run_that_grows(browser, tmp_path):
+    """The page says how to begin, then follows by itself."""
+    server = Server(tmp_path, "false")
+    try:
+        browser.open(address(server))
+        assert "tbwatch.Watch" in browser.wait_for(lambda: browser.text(".message"))
+        write_run(tmp_path / "run", healthy(20))
+        browser.wait_for(lambda: "20 of 20 updates" in browser.text(".maps"), seconds=40)
+        write_run(tmp_path / "run", healthy(30, first=21))
+        browser.wait_for(lambda: "50 of 50 updates" in browser.text(".maps"), seconds=40)
+        assert browser.text(".message") == ""
+    finally:
+        server.stop()
+
+
+UNNAMED = """
+const named = (e) => (e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent
+  || e.alt || "").trim();
+const asked = "button, select, input, canvas, img, a, [role=img]";
+return [...document.querySelectorAll(asked)].filter((e) => !named(e)).map((e) => e.outerHTML);
+"""
+# Contrast as WCAG 2.2 defines it (1.4.3), of every text and what is painted behind it.
+PALE = """
+const parsed = (c) => c.match(/[\\d.]+/g).map(Number);
+const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255;
+  return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+const behind = (e) => { for (; e; e = e.parentElement) {
+  const c = parsed(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0.5) return c; }
+  return [255, 255, 255]; };
+const found = [];
+for (const e of document.querySelectorAll("main *")) {
+  const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+  if (!own || !e.getClientRects().length || e.tagName === "OPTION" || e.disabled) continue;
+  const [a, b] = [light(parsed(getComputedStyle(e).color)), light(behind(e))];
+  const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  if (ratio < 4.5) found.push(`${e.tagName}.${e.className} ${e.textContent.slice(0, 30)} ${ratio}`);
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_everything_has_a_name_and_can_be_read(theme, browser, server):
+    """Controls have names for a screen reader, and texts stand out from what is behind them."""
+    opened(browser, server, run="bad/tbwatch", other="good/tbwatch", row="fc1/kernel")
+    browser.wait_for(lambda: browser.all(".chart canvas"))
+    if theme == "dark":
+        browser.run("window.parent.document.body.classList.add('dark-mode')")
+        browser.wait_for(lambda: browser.run("return document.documentElement.className") == "dark")
+    assert browser.run(UNNAMED) == []
+    assert browser.run(PALE) == []
+    assert browser.run("return document.documentElement.lang") == "en"
