@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "Write what the tab Training health shows into one HTML file, which needs neither a server "
         "nor a network, or the update ratios of all variables as a picture.",
     )
-    pages.add_argument("-o", "--output", metavar="FILE", help="the page, e.g. report.html")
+    pages.add_argument("-o", dest="output", metavar="FILE", help="the page, e.g. report.html")
     pages.add_argument("--png", metavar="FILE", help="the picture, e.g. health.png")
     pages.set_defaults(run=_report, prepare=_check_files, last_only=False)
     for command in (alerts, check):

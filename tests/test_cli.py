@@ -653,11 +653,12 @@ def test_help_names_every_command_and_status(capsys: pytest.CaptureFixture[str])
         "alerts",
         "check",
         "flight",
+        "report",
         "summary",
     ]
     assert re.findall(r"^  (\d)  ", text, re.MULTILINE) == ["0", "1", "2"]
     examples = re.findall(r"^  tbwatch (.+)$", text, re.MULTILINE)
-    assert len(examples) == 4
+    assert len(examples) == 5
     for example in examples:
         cli._parser().parse_args(example.split())
 
@@ -665,11 +666,14 @@ def test_help_names_every_command_and_status(capsys: pytest.CaptureFixture[str])
 # --- the documentation
 
 
-def test_the_documentation_shows_true_output(tbwatch: Printed, tmp_path: Path) -> None:
+def test_the_documentation_shows_true_output(
+    tbwatch: Printed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The transcripts are what the program prints."""
+    monkeypatch.chdir(tmp_path)
     transcripts = re.findall(r"```text\n\$ tbwatch (.+)\n((?:.*\n)*?)```", DOCS.read_text())
     commands = [command.split()[0] for command, _ in transcripts]
-    assert commands == ["alerts", "check", "flight", "summary"]
+    assert commands == ["alerts", "check", "flight", "report", "summary"]
     for command, shown in transcripts:
         logs = tmp_path / command.split()[0] / "logs"
         write_documented_runs(logs)

@@ -64,7 +64,24 @@ model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 """
 # What a page says that its reader has.
-GIVEN = {"README.md": MODEL}
+# A TensorBoard with a run, in the place of the one that the reader has started.
+BOARD = """
+import time, urllib.request
+from tbwatch import notebook
+from tbwatch.testing import make_record
+from tests.board import write_run
+write_run("logs/run1", [make_record(1), make_record(2)])
+ask, mine = urllib.request.urlopen, notebook.show("logs").url.removesuffix("#tbwatch")
+def asked(address):
+    for _ in range(100):
+        try:
+            return ask(address.replace("http://localhost:6006/", mine))
+        except urllib.error.HTTPError:
+            time.sleep(0.2)  # it has not read the run yet
+    raise TimeoutError(address)
+urllib.request.urlopen = asked
+"""
+GIVEN = {"README.md": MODEL, "routes.md": BOARD}
 
 
 def python_blocks(text: str) -> list[tuple[int, str]]:
