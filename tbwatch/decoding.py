@@ -137,7 +137,7 @@ class EventDecoder:
             self._variables[tag] = _names(data, "activations")
         elif kind == fmt.KIND_FLIGHT:
             self._variables[tag] = _names(data, "variables")
-        elif kind not in (fmt.KIND_ALERTS, fmt.KIND_HOLDING):
+        elif kind not in (fmt.KIND_ALERTS, fmt.KIND_HOLDING, fmt.KIND_MAGNITUDES):
             # What is no text may be of any size and depth.
             shown = repr(kind) if isinstance(kind, str) else f"of type {type(kind).__name__}"
             raise ValueError(f"tag {tag!r} of unknown kind {shown} left out")

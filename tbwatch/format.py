@@ -21,6 +21,7 @@ END_TAG = SERIES_PREFIX + "end"
 ALERTS_TAG = SERIES_PREFIX + "alerts"
 HOLDING_TAG = SERIES_PREFIX + "holding"
 FLIGHT_TAG = SERIES_PREFIX + "flight"
+MAGNITUDES_TAG = SERIES_PREFIX + "gradient_magnitudes"
 
 KIND_QUANTITY = "quantity"
 KIND_ACTIVATION = "activation"
@@ -28,6 +29,7 @@ KIND_UPDATE = "update"
 KIND_ALERTS = "alerts"
 KIND_HOLDING = "holding"
 KIND_FLIGHT = "flight"
+KIND_MAGNITUDES = "magnitudes"
 
 
 def plain(text: object) -> str:

@@ -31,6 +31,10 @@ _RIGHT = np.concatenate([-_EDGES[1:-1][::-1], [0.0], _EDGES[2:]])
 
 DEFAULT_ROWS = 30
 
+# Magnitudes by powers of two: below 2^-50 and above 2^12 the first and the last one take all.
+MAGNITUDES = 64
+LOWEST_EXPONENT = -50
+
 
 def to_rows(counts: np.ndarray, rows: int = DEFAULT_ROWS) -> np.ndarray:
     """Re-bin bucket counts into linear TensorBoard rows.
@@ -61,6 +65,29 @@ def to_rows(counts: np.ndarray, rows: int = DEFAULT_ROWS) -> np.ndarray:
         row = min(int(np.searchsorted(edges, position, side="right")) - 1, rows - 1)
         shares[max(row, 0)] += number
     return np.column_stack([edges[:-1], edges[1:], shares])
+
+
+def to_magnitudes(counts: np.ndarray) -> np.ndarray:
+    """Fold bucket counts into counts by magnitude, where small and large elements show alike.
+
+    Args:
+        counts: `[..., 4096]` counts by the top 12 bits of float32.
+
+    Returns:
+        float32 `[..., 64]`: elements that are 0 (or below 1.2e-38), those of a magnitude from
+        2^-50 to 2^-49, and so on up to 2^12, and those that are not finite. What is smaller or
+        larger counts as the nearest.
+    """
+    counts = np.asarray(counts, np.float64)
+    exponents = counts.reshape(*counts.shape[:-1], 2, 256, 8).sum(axis=(-3, -1))
+    first = 127 + LOWEST_EXPONENT
+    end = first + MAGNITUDES - 2
+    folded = np.empty((*exponents.shape[:-1], MAGNITUDES), np.float32)
+    folded[..., 0], folded[..., -1] = exponents[..., 0], exponents[..., 255]
+    folded[..., 1:-1] = exponents[..., first:end]
+    folded[..., 1] += exponents[..., 1:first].sum(axis=-1)
+    folded[..., -2] += exponents[..., end:255].sum(axis=-1)
+    return folded
 
 
 def nonfinite_count(counts: np.ndarray) -> int:

@@ -20,7 +20,7 @@ from tensorboard.compat.proto.types_pb2 import DT_FLOAT, DT_STRING
 from tbwatch import format
 from tbwatch.alerts import Alert
 from tbwatch.flight_log import FlightLog
-from tbwatch.histogram import to_rows
+from tbwatch.histogram import LOWEST_EXPONENT, to_magnitudes, to_rows
 from tbwatch.layout import Layout
 from tbwatch.layout_json import layout_to_json
 from tbwatch.quantities import ACTIVATION_QUANTITIES, QUANTITIES, Quantity
@@ -100,6 +100,11 @@ def packed_flight(log: FlightLog, step: int) -> Value:
     return _series(format.FLIGHT_TAG, metadata, _floats(log.to_table(step)))
 
 
+def packed_magnitudes(names: tuple[str, ...], counts: np.ndarray) -> Value:
+    """Gradients by magnitude, `[V, 64]`, from bucket counts `[V, 4096]` of these variables."""
+    return _series(format.MAGNITUDES_TAG, _of_magnitudes(names), _floats(to_magnitudes(counts)))
+
+
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
     """A Markdown table; the first row is its head."""
     head, *body = rows
@@ -168,6 +173,11 @@ def _of_activations(quantity: Quantity, names: Sequence[str]) -> bytes:
     return format.encode_metadata(
         format.KIND_ACTIVATION, activations=names, unit=quantity.unit, meaning=quantity.meaning
     )
+
+
+@lru_cache(maxsize=1)
+def _of_magnitudes(names: Sequence[str]) -> bytes:
+    return format.encode_metadata(format.KIND_MAGNITUDES, variables=names, lowest=LOWEST_EXPONENT)
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tbwatch.histogram import BUCKETS, nonfinite_count, to_rows
+from tbwatch.histogram import BUCKETS, MAGNITUDES, nonfinite_count, to_magnitudes, to_rows
 from tbwatch.statistics import Flat
 
 
@@ -161,3 +161,22 @@ def test_input_is_left_alone() -> None:
     to_rows(counts)
     assert (counts == 1).all()
     assert nonfinite_count(counts) == 16
+
+
+def test_magnitudes_count_powers_of_two() -> None:
+    """Held against NumPy's logarithm of the elements themselves, in float64."""
+    rng = np.random.default_rng(3)
+    x = (rng.normal(size=(3, 5000)) * 10.0 ** rng.uniform(-20, 6, (3, 5000))).astype(np.float32)
+    x[0, :10], x[1, 0], x[2, :2] = 0.0, np.nan, [np.inf, -np.inf]
+    bits = x.view(np.uint32) >> 20
+    counts = np.stack([np.bincount(row, minlength=4096) for row in bits])
+    found = to_magnitudes(counts)
+    assert found.shape == (3, MAGNITUDES)
+    assert found[:, 0].tolist() == [10, 0, 0]
+    assert found[:, -1].tolist() == [0, 1, 2]
+    for row, values in zip(found, x.astype(np.float64), strict=True):
+        kept = values[np.isfinite(values) & (values != 0)]
+        powers = np.clip(np.floor(np.log2(np.abs(kept))), -50, 11).astype(int)
+        want = np.bincount(powers + 50, minlength=62)
+        np.testing.assert_array_equal(row[1:-1], want)
+    np.testing.assert_array_equal(found[0], to_magnitudes(counts[0]))

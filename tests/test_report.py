@@ -66,6 +66,9 @@ def test_the_page_carries_what_was_recorded(log_dir, tmp_path, capsys):
     assert data["run"]["sick"]["alerts"] == [alert.to_json() for alert in ALERTS]
     histograms = data["histograms"]["healthy"]["conv1/kernel"]["weights"]
     assert histograms["steps"] == [1, 101, 201]
+    magnitudes = data["magnitudes"]["healthy"]["conv1/bias"]
+    assert magnitudes["steps"] == [1, 101, 201]
+    assert [sum(row) for row in magnitudes["counts"]] == [7, 7, 7]
     assert sorted(data["pictures"]["healthy"]["conv1"], key=int) == ["1", "101", "201"]
 
 

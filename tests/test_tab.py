@@ -47,6 +47,9 @@ def pictures(record):
         counts = np.zeros(4096)
         counts[1016] = record.step  # of 1.0
         yield summaries.histogram("weights/conv1/kernel", counts)
+        of_gradients = np.zeros((3, 4096))
+        of_gradients[1, [0, 1016]] = [2, 5]
+        yield summaries.packed_magnitudes(NAMES, of_gradients)
         grid = kernels.put_kernels_on_grid(np.full((2, 2, 1, 4), record.step, np.float32))
         yield summaries.image("kernels/conv1", kernels.to_png(grid), *grid.shape[:2])
 
@@ -156,6 +159,18 @@ def test_histograms_of_a_variable(server):
     assert [sum(row[2] for row in rows) for rows in found["weights"]["rows"]] == [1, 101, 201]
     none = server.json(f"{ROOT}/histograms", run="healthy/tbwatch", variable="out/kernel")
     assert none == {}
+
+
+def test_gradients_by_magnitude(server):
+    """A variable's own row, at the updates with histograms; nothing for one without."""
+    asked = {"run": "healthy/tbwatch", "variable": "conv1/bias"}
+    found = server.json(f"{ROOT}/magnitudes", **asked)
+    assert (found["steps"], found["lowest"]) == ([1, 101, 201], -50)
+    want = [0.0] * 64
+    want[0], want[51] = 2.0, 5.0  # two zeros, and five ones: 2^0 is 50 behind the lowest
+    assert found["counts"] == [want] * 3
+    none = server.json(f"{ROOT}/magnitudes", run="sick/tbwatch", variable="conv1/bias")
+    assert none["steps"] == []
 
 
 def test_pictures_of_a_layer(server):

@@ -89,6 +89,15 @@ class GradientHistograms(_Histograms):
 
     kind = "gradients"
 
+    def values(self, view: View) -> Iterator[summaries.Value]:
+        """The histograms, and the same gradients by magnitude for the tab Training health."""
+        yield from super().values(view)
+        counts = view.histograms.get(self.kind)
+        if counts is not None:
+            names = view.record.layout.names
+            mine = [row for row, name in enumerate(names) if self.selection(name)]
+            yield summaries.packed_magnitudes(tuple(names[row] for row in mine), counts[mine])
+
 
 class UpdateHistograms(_Histograms):
     """Histograms of dW = W after - W before, as `updates/<variable>`.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tbwatch.alerts import SEVERITIES, Alert
+from tbwatch.histogram import LOWEST_EXPONENT
 from tbwatch.layout import Layout
 from tbwatch.layout_json import layout_to_json
 from tbwatch.quantities import ACTIVATION_NAMES, ACTIVATION_QUANTITIES, NAMES, QUANTITIES
@@ -98,6 +99,12 @@ def run_answer(
         "alerts": [alert.to_json() for alert in head.alerts],
         "problems": list(problems),
     }
+
+
+def magnitudes_answer(steps: Sequence[int], counts: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Counts by magnitude, as `histogram.to_magnitudes` gives them, at these updates."""
+    rows = [[float(count) for count in row] for row in counts]
+    return {"steps": list(steps), "lowest": LOWEST_EXPONENT, "counts": rows}
 
 
 def with_nonfinite(series: Series, counts: Sequence[Series]) -> Series:

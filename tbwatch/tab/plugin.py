@@ -109,6 +109,13 @@ def _histograms(
     return _as_json(_finite(source.histograms(run, variable)))
 
 
+def _magnitudes(
+    plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]
+) -> tuple[Any, str]:
+    run, variable = _argument(arguments, "run"), _argument(arguments, "variable")
+    return _as_json(_finite(source.magnitudes(run, variable)))
+
+
 def _pictures(
     plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]
 ) -> tuple[Any, str]:
@@ -128,6 +135,7 @@ _ROUTES: dict[str, Route] = {
     "run": _run,
     "series": _series,
     "histograms": _histograms,
+    "magnitudes": _magnitudes,
     "pictures": _pictures,
     "picture": _picture,
 }

@@ -14,7 +14,9 @@ from google.protobuf.message import DecodeError
 from tensorboard.compat.proto import event_pb2
 from tensorboard.util import tensor_util
 
+from tbwatch import format as fmt
 from tbwatch.framing import read_frames
+from tbwatch.histogram import MAGNITUDES
 from tbwatch.layout import Layout
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
 from tbwatch.reader import Run, record_files
@@ -24,6 +26,7 @@ from tbwatch.tab.answers import (
     Head,
     Series,
     head_answer,
+    magnitudes_answer,
     packed,
     run_answer,
     with_nonfinite,
@@ -44,9 +47,9 @@ def answers(runs: Mapping[str, Run]) -> dict[str, Any]:
         name: run_answer(heads[name], layout_of(run), _held(run), run.notes)
         for name, run in runs.items()
     }
-    histograms, pictures = {}, {}
+    histograms, magnitudes, pictures = {}, {}, {}
     for name, run in runs.items():
-        histograms[name], pictures[name] = _drawn(run)
+        histograms[name], magnitudes[name], pictures[name] = _drawn(run)
     return {
         "runs": {"runs": [head_answer(head) for head in heads.values()]},
         "run": details,
@@ -55,6 +58,7 @@ def answers(runs: Mapping[str, Run]) -> dict[str, Any]:
             for name, run in runs.items()
         },
         "histograms": histograms,
+        "magnitudes": magnitudes,
         "pictures": pictures,
     }
 
@@ -118,16 +122,24 @@ def _held(run: Run) -> list[str]:
     return [name for name in (*NAMES, *ACTIVATION_NAMES) if name in found]
 
 
-def _drawn(run: Run) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-    """Histograms by variable and kind, and pictures by layer and update."""
+def _drawn(run: Run) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, str]]]:
+    """Histograms by variable and kind, magnitudes by variable, pictures by layer and update."""
     layout = layout_of(run)
     names = [*layout.names, *(activation.name for activation in layout.activations)]
     sick = {name for alert in run.alerts for name in alert.variables}
     names.sort(key=lambda name: name not in sick and f"{name}/activation" not in sick)
-    wanted = {f"{p}/{name}" for name in names[:MOST_WITH_HISTOGRAMS] for p in HISTOGRAM_PREFIXES}
+    names = names[:MOST_WITH_HISTOGRAMS]
+    wanted = {f"{prefix}/{name}" for name in names for prefix in HISTOGRAM_PREFIXES}
     rows: dict[str, dict[int, Any]] = {}
     pictures: dict[str, dict[int, bytes]] = {}
+    folded: dict[int, np.ndarray] = {}
+    variables: list[str] = []
     for step, value in _values(run.path):
+        if value.tag == fmt.MAGNITUDES_TAG:
+            if value.HasField("metadata"):
+                variables = _variables(value.metadata.plugin_data.content)
+            folded[step] = tensor_util.make_ndarray(value.tensor)
+            continue
         if value.tag.startswith("kernels/") and value.HasField("image"):
             layer = value.tag.removeprefix("kernels/")
             pictures.setdefault(layer, {})[step] = value.image.encoded_image_string
@@ -141,10 +153,29 @@ def _drawn(run: Run) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
         steps = _thinned(sorted(by_step), MOST_HISTOGRAMS)
         shown = [np.float64(by_step[step]).round(9).tolist() for step in steps]
         histograms.setdefault(name, {})[kind] = {"steps": steps, "rows": shown}
-    return histograms, {
-        layer: {str(s): _text(by_step[s]) for s in _thinned(sorted(by_step), MOST_PICTURES)}
-        for layer, by_step in pictures.items()
+    steps = [step for step in sorted(folded) if folded[step].shape == (len(variables), MAGNITUDES)]
+    steps = _thinned(steps, MOST_HISTOGRAMS)
+    magnitudes = {
+        name: magnitudes_answer(steps, [folded[step][row] for step in steps])
+        for row, name in enumerate(variables)
+        if name in names
     }
+    return (
+        histograms,
+        magnitudes,
+        {
+            layer: {str(s): _text(by_step[s]) for s in _thinned(sorted(by_step), MOST_PICTURES)}
+            for layer, by_step in pictures.items()
+        },
+    )
+
+
+def _variables(content: bytes) -> list[str]:
+    try:
+        names = fmt.decode_metadata(content).get("variables")
+    except ValueError:
+        return []
+    return names if isinstance(names, list) else []
 
 
 def _thinned(steps: Sequence[int], most: int) -> list[int]:

@@ -15,6 +15,7 @@ from tensorboard.data import provider as tb
 from tbwatch import format as fmt
 from tbwatch.alerts import Alert
 from tbwatch.decoding import alerts_from_text
+from tbwatch.histogram import MAGNITUDES
 from tbwatch.layout import Layout
 from tbwatch.layout_json import layout_from_json
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
@@ -24,6 +25,7 @@ from tbwatch.tab.answers import (
     Head,
     Series,
     head_answer,
+    magnitudes_answer,
     run_answer,
     with_nonfinite,
 )
@@ -114,6 +116,24 @@ class Source:
             for tag, points in found.items()
             if all(point.numpy.ndim == 2 for point in points)
         }
+
+    def magnitudes(self, run: str, variable: str) -> dict[str, Any]:
+        """Gradients of a variable by magnitude, at the updates with histograms.
+
+        Raises:
+            NotFoundError: if there is no such run.
+        """
+        series = self._tags(run).get(fmt.MAGNITUDES_TAG)
+        if series is None:
+            return magnitudes_answer([], [])
+        try:
+            names = fmt.decode_metadata(series.plugin_content).get("variables", [])
+            row = names.index(variable)
+        except (ValueError, AttributeError):
+            return magnitudes_answer([], [])
+        points = self._read([run], [fmt.MAGNITUDES_TAG]).get(run, {}).get(fmt.MAGNITUDES_TAG, ())
+        kept = [p for p in points if p.numpy.shape == (len(names), MAGNITUDES)]
+        return magnitudes_answer([int(p.step) for p in kept], [p.numpy[row] for p in kept])
 
     def pictures(self, run: str, layer: str) -> list[int]:
         """Updates at which the kernels of a layer were drawn."""

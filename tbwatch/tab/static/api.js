@@ -30,6 +30,10 @@ export class Server {
     return this.json("histograms", { run, variable });
   }
 
+  magnitudes(run, variable) {
+    return this.json("magnitudes", { run, variable });
+  }
+
   pictures(run, layer) {
     return this.json("pictures", { run, layer });
   }
@@ -85,6 +89,10 @@ export class Embedded {
 
   async histograms(run, variable) {
     return (this.data.histograms[run] || {})[variable] || {};
+  }
+
+  async magnitudes(run, variable) {
+    return (this.data.magnitudes[run] || {})[variable] || { steps: [], lowest: 0, counts: [] };
   }
 
   async pictures(run, layer) {

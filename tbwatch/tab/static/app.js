@@ -183,6 +183,7 @@ export class App {
     const data = {
       series: (run, quantity) => this.seriesOf(run, quantity),
       histograms: (run, name) => this.data.histograms(run, name),
+      magnitudes: (run, name) => this.data.magnitudes(run, name),
       pictures: (run, layer) => this.data.pictures(run, layer),
       picture: (run, layer, update) => this.data.picture(run, layer, update),
     };

@@ -1,7 +1,7 @@
 // Histograms over time: one column for each sample, darker where there is more.
 
 import { STEPS, table } from "./colors.js";
-import { make, shown, sized, themed } from "./dom.js";
+import { make, short, shown, sized, themed } from "./dom.js";
 
 const HEIGHT = 130;
 const LEFT = 62;
@@ -12,14 +12,35 @@ const BINS = 60;
  * @param {string} title
  * @param {Object} data `steps` and `rows` (left, right, count for each row of a histogram)
  * @param {boolean} isDark
+ * @param {function(number): string} label of a place on the axis
  */
-export function histogramPicture(title, data, isDark) {
+export function histogramPicture(title, data, isDark, label = shown) {
   const canvas = make("canvas", { role: "img", "aria-label": `${title} over updates` });
   const element = make("figure", { class: "chart" });
   element.append(make("figcaption", {}, make("b", {}, title)), canvas);
-  const draw = () => element.clientWidth && paint(canvas, element.clientWidth, data, isDark);
+  const draw = () => element.clientWidth && paint(canvas, element.clientWidth, data, isDark, label);
   new ResizeObserver(draw).observe(element);
   return element;
+}
+
+/** Counts by magnitude as histograms over powers of two, zeros two powers below the rest. */
+export function byPower({ steps, lowest, counts }) {
+  const used = counts[0] ? counts[0].map((_, at) => counts.some((row) => row[at])) : [];
+  const least = Math.max(used.indexOf(true, 1), 1);
+  const rows = counts.map((row) => {
+    const found = row
+      .slice(1, -1)
+      .map((count, at) => [lowest + at, lowest + at + 1, count])
+      .filter(([, , count]) => count);
+    const zero = lowest + least - 3;
+    return row[0] ? [[zero, zero + 1, row[0]], ...found] : found;
+  });
+  return { steps, rows };
+}
+
+/** Text of a power of two. */
+export function power(at) {
+  return short(2 ** at);
 }
 
 /** Share of the elements in each of `BINS` bins between low and high. */
@@ -48,7 +69,7 @@ function binOf(value, low, high) {
   return Math.min(Math.max(Math.floor(((value - low) / (high - low)) * BINS), 0), BINS - 1);
 }
 
-function paint(canvas, width, { steps, rows }, isDark) {
+function paint(canvas, width, { steps, rows }, isDark, label) {
   const context = sized(canvas, width, HEIGHT + 20);
   let [low, high] = [Infinity, -Infinity];
   for (const [left, right] of rows.flat()) [low, high] = [Math.min(low, left), Math.max(high, right)];
@@ -72,7 +93,7 @@ function paint(canvas, width, { steps, rows }, isDark) {
   context.textBaseline = "middle";
   for (const part of [0, 0.5, 1]) {
     const y = Math.min(Math.max(HEIGHT * (1 - part), 6), HEIGHT - 6);
-    context.fillText(shown(low + part * (high - low)), LEFT - 6, y);
+    context.fillText(label(low + part * (high - low)), LEFT - 6, y);
   }
   context.textAlign = "center";
   context.textBaseline = "top";

@@ -2,7 +2,7 @@
 
 import { lineChart } from "./chart.js";
 import { make, shown } from "./dom.js";
-import { histogramPicture } from "./histograms.js";
+import { byPower, histogramPicture, power } from "./histograms.js";
 
 const CHARTS = [
   { title: "Norms", isLog: true, of: ["weight_norm", "gradient_norm", "update_norm"] },
@@ -63,6 +63,11 @@ export async function variablePanel({ name, run, view, step, isDark }, data) {
     if (found.steps.length) {
       panel.append(histogramPicture(`Distribution of ${kind} over updates`, found, isDark));
     }
+  }
+  if (of === "variables") {
+    const found = await data.magnitudes(run.run, name);
+    const title = "Magnitudes of gradients over updates";
+    if (found.steps.length) panel.append(histogramPicture(title, byPower(found), isDark, power));
   }
   if (of === "variables" && name.endsWith("/kernel")) {
     const of = name.slice(0, -"/kernel".length);
