@@ -88,16 +88,22 @@ class Source:
             raise errors.NotFoundError(f"run {run!r} has no {quantity!r}; it has: {held}")
         layout, _ = _layout(tags)
         columns = len(layout) if quantity in NAMES else len(layout.activations)
+        found = self._columns(run, [quantity], columns)[0]
+        if not np.isnan(found.values).any():
+            return found
         counts = [name for name in NONFINITE_OF[quantity] if fmt.quantity_tag(name) in tags]
-        every = self._read([run], [tag, *map(fmt.quantity_tag, counts)]).get(run, {})
+        return with_nonfinite(found, self._columns(run, counts, columns))
 
-        def series(name: str) -> Series:
-            points = every.get(fmt.quantity_tag(name), ())
+    def _columns(self, run: str, quantities: Sequence[str], columns: int) -> list[Series]:
+        tags = [fmt.quantity_tag(name) for name in quantities]
+        found = self._read([run], tags).get(run, {})
+        every = []
+        for tag in tags:
+            points = found.get(tag, ())
             kept = [p for p in points if _is_floats(p.numpy, columns)]
             values = np.array([p.numpy for p in kept], np.float32).reshape(len(kept), columns)
-            return Series([int(p.step) for p in kept], values, len(points) - len(kept))
-
-        return with_nonfinite(series(quantity), [series(name) for name in counts])
+            every.append(Series([int(p.step) for p in kept], values, len(points) - len(kept)))
+        return every
 
     def histograms(self, run: str, variable: str) -> dict[str, Any]:
         """All histograms of a variable: kind -> steps and rows (left, right, count).

@@ -12,5 +12,6 @@ export async function render() {
   document.documentElement.lang = "en";
   const app = new App(new Server(new URL("../", here)), window.parent);
   document.body.append(app.element);
+  window.tbwatchApp = app; // for those who measure
   await app.start();
 }
