@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 import urllib.parse
 
 import numpy as np
@@ -198,6 +202,52 @@ def test_an_alert_leads_to_its_variable_and_moment(browser, server):
     assert "threshold" in browser.text(".alert details")
 
 
+def test_what_was_cleared_can_be_left_out(browser, server):
+    opened(browser, server, run="bad/tbwatch")
+    assert len(browser.all(".alert")) == 3
+    browser.all("section[aria-label=Alerts] input[type=checkbox]")[0].click()
+    browser.wait_for(lambda: len(browser.all(".alert")) == 2)
+    assert "p.tbwatch.holding=yes" in browser.hash
+    assert "1 more not shown" in browser.text("section[aria-label=Alerts]")
+
+
+def test_nothing_is_asked_of_another_server(browser, server):
+    opened(browser, server, run="bad/tbwatch", row="fc1/kernel")
+    browser.wait_for(lambda: browser.all(".chart canvas"))
+    asked = browser.run("return performance.getEntriesByType('resource').map((r) => r.name)")
+    assert len(asked) > 15  # the modules, and the data
+    assert [address for address in asked if not address.startswith(server.url)] == []
+
+
+def test_the_page_follows_a_training_process(browser, tmp_path):
+    """A real fit in a process of its own: more updates appear while it is still alive."""
+    code = f"""
+import time
+import keras, tbwatch
+from tests.nets import convnet, fit
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.2)
+fit(convnet(), tbwatch.Watch({str(tmp_path / "run1")!r}), Slow(), updates=600)
+"""
+    training = subprocess.Popen([sys.executable, "-c", code], cwd=os.getcwd())
+    server = Server(tmp_path, "false")
+
+    def last_update():
+        found = re.search(r"of (\d+) updates sampled", browser.text(".maps"))
+        return int(found[1]) if found else 0
+
+    try:
+        browser.open(address(server))
+        first = browser.wait_for(last_update, seconds=90)
+        browser.wait_for(lambda: last_update() > first, seconds=60)
+        assert training.poll() is None, "the training was over before the page had looked again"
+    finally:
+        training.kill()
+        training.wait()
+        server.stop()
+
+
 def test_a_deep_link_brings_everything_back(browser, server):
     state = {"run": "bad/tbwatch", "quantity": "gradient_norm", "row": "out/bias", "step": 40}
     opened(
@@ -206,7 +256,7 @@ def test_a_deep_link_brings_everything_back(browser, server):
     browser.wait_for(lambda: browser.text("section[aria-label=Variable] h2") == "out/bias")
     chosen = browser.run("return [...document.querySelectorAll('select')].map((s) => s.value)")
     assert chosen[0] == "gradient_norm"
-    assert "1 of lower severity not shown" in browser.text("section[aria-label=Alerts]")
+    assert "1 more not shown" in browser.text("section[aria-label=Alerts]")
     canvas = browser.all(".heatmap canvas")[0]
     assert canvas.size["height"] < 18 + 26 + 3 * 22, "the filter leaves two rows"
 

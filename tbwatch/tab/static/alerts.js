@@ -32,12 +32,17 @@ export function isAtLeast(severity, floor) {
 /**
  * The list.
  * @param {Object[]} alerts of the run
- * @param {Object} shownState `severity` (the least grave that is shown), `row` and `step`
+ * @param {Object} shownState `severity` (the least grave that is shown), `holding` (whether to
+ *   leave out what was cleared), `row` and `step`
  * @param {function(string, number)} select called with a variable and an update
  */
 export function alertList(alerts, shownState, select) {
   const every = causes(alerts);
-  const kept = every.filter((cause) => isAtLeast(cause.raised.severity, shownState.severity));
+  const kept = every.filter(
+    ({ raised, last }) =>
+      isAtLeast(raised.severity, shownState.severity) &&
+      !(shownState.holding && last.state === "cleared"),
+  );
   if (!every.length) {
     return make("p", { class: "calm" }, "No alerts: nothing that tbwatch looks for was found.");
   }
@@ -46,7 +51,7 @@ export function alertList(alerts, shownState, select) {
     "div",
     {},
     make("ul", { class: "alerts" }, ...kept.map((cause) => entry(cause, shownState, select))),
-    hidden ? make("p", { class: "soft" }, `${hidden} of lower severity not shown`) : null,
+    hidden ? make("p", { class: "soft" }, `${hidden} more not shown`) : null,
   );
 }
 

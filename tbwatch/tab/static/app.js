@@ -156,7 +156,7 @@ export class App {
 
   showAlerts() {
     const { name, alerts } = this.current;
-    const { severity } = this.state.values;
+    const { severity, holding } = this.state.values;
     const options = SEVERITIES.map((one) => [one, one === "critical" ? one : `${one} and up`]);
     const filter = choice("show", options, severity, (value) => this.state.set({ severity: value }));
     this.alerts.replaceChildren(
@@ -165,6 +165,16 @@ export class App {
         { class: "title" },
         make("h2", {}, `Alerts of ${name} (${causes(alerts).length})`),
         filter,
+        make(
+          "label",
+          { class: "choice" },
+          make("input", {
+            type: "checkbox",
+            checked: holding !== "",
+            change: (event) => this.state.set({ holding: event.target.checked ? "yes" : "" }),
+          }),
+          "only what holds",
+        ),
       ),
       alertList(alerts, this.state.values, (row, step) => this.state.set({ row, step })),
     );

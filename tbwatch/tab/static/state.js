@@ -14,6 +14,7 @@ export const DEFAULTS = {
   row: "", // the selected variable or activation
   step: "",
   severity: "info", // alerts of this severity and graver ones
+  holding: "", // "yes" for those only that were not cleared
 };
 
 /** The state behind an address `#tbwatch&p.tbwatch.run=...`; what is not there has its default. */
