@@ -43,7 +43,7 @@ def frozen():
     layout = make_layout(*NAMES)
     for step in range(1, UPDATES + 1):
         ratios = np.array([ratio(row, step) for row in range(6)])
-        ratios[2:4] = 1e-12
+        ratios[2:4] = 1e-12, 1e-5
         if step < 150:
             yield make_record(step, layout, update_ratio=ratios)
         else:
@@ -154,6 +154,8 @@ def test_colours_say_what_stands_still_and_what_is_lost(browser, server):
     opened(browser, server, run="bad/tbwatch")
     red, _, blue, _ = color(browser, 2, 0.3)
     assert blue > 2 * red, "what stands still is dark blue"
+    slow_red, _, slow_blue, _ = color(browser, 3, 0.3)
+    assert red < slow_red < slow_blue, "what moves a little is a lighter blue"
     healthy_cell = color(browser, 0, 0.02)
     assert max(healthy_cell[:3]) - min(healthy_cell[:3]) < 25, "what is healthy is nearly grey"
     colors = {tuple(color(browser, row, 0.9 + shift)) for row in range(6) for shift in (0, 0.003)}
