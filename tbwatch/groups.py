@@ -10,7 +10,7 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from tbwatch import statistics
 from tbwatch.histogram import BUCKETS
-from tbwatch.statistics import Flat, Rows
+from tbwatch.statistics import Blocks, Flat, Rows
 from tbwatch.traced import traced_once
 
 # tf.Tensor, tf.IndexedSlices or None; TensorFlow has no types to say so.
@@ -39,6 +39,7 @@ class Group:
         self._dtype = statistics.compute_dtype(variables[0].dtype)
         sizes = [variable.shape.num_elements() for variable in variables]
         self._pack = Rows(sizes) if len(variables) > 1 else None
+        self._is_large = sizes[0] > statistics.BLOCK
         shape = self._pack.shape if self._pack else [sizes[0]]
         self._copy = state(shape, self._dtype, variables[0].device) if keeps_copy else None
 
@@ -94,7 +95,11 @@ class Group:
         """Histogram buckets of each member, `[n, 4096]`; zeros for None."""
         if values is None:
             return tf.zeros([len(self.rows), BUCKETS])
-        return self._measure(_bucket_counts, values)
+        return self._measure(statistics.bucket_counts, values)
+
+    def bucket_counts_of_change(self, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+        """The same of after - before."""
+        return self._measure(statistics.bucket_counts_of_change, before, after)
 
     def _packed(self, tensors: Sequence[tf.Tensor]) -> tf.Tensor:
         flat = [statistics.flat(tensor, self._dtype) for tensor in tensors]
@@ -103,7 +108,8 @@ class Group:
     def _measure(self, function: Callable[..., tf.Tensor], *tensors: tf.Tensor | None) -> tf.Tensor:
         if self._pack:
             return function(self._pack, *tensors)
-        return _of_flat(function, self._dtype, [t is not None for t in tensors])(
+        present = [tensor is not None for tensor in tensors]
+        return _of_flat(function, self._dtype, present, self._is_large)(
             *(tensor for tensor in tensors if tensor is not None)
         )
 
@@ -148,18 +154,18 @@ def state(shape: Sequence[int], dtype: tf.DType = tf.float32, device: str = "") 
         return ResourceVariable(tf.zeros(shape, dtype), trainable=False, name="tbwatch")
 
 
-def _bucket_counts(by: statistics.Reduction, values: tf.Tensor) -> tf.Tensor:
-    return by.bucket_counts(values)
-
-
 def _of_flat(
-    function: Callable[..., tf.Tensor], dtype: tf.DType, present: Sequence[bool]
+    function: Callable[..., tf.Tensor],
+    dtype: tf.DType,
+    present: Sequence[bool],
+    is_large: bool = False,
 ) -> Callable[..., tf.Tensor]:
     """A statistic of flat tensors, some of which may be None."""
 
     def of_flat(*tensors: tf.Tensor) -> tf.Tensor:
         given = iter(tensors)
-        return function(Flat(), *(next(given) if there else None for there in present))
+        by = Blocks() if is_large else Flat()
+        return function(by, *(next(given) if there else None for there in present))
 
     signature = [tf.TensorSpec([None], dtype)] * sum(present)
-    return traced_once((function, dtype, *present), of_flat, signature)
+    return traced_once((function, dtype, is_large, *present), of_flat, signature)

@@ -270,12 +270,16 @@ class Sampler:
         rows = tf.where(missing[:, np.newaxis] & OF_GRADIENT, float("nan"), rows)
         norms = tf.boolean_mask(rows[:, BEFORE_COLUMNS.index("gradient_norm")], ~missing)
         if "gradients" in self._kinds and not missing.all():
-            self._count("gradients", packed, when, unless=missing)
+            pairs = list(zip(self._groups, packed, strict=True))
+            self._count(
+                "gradients", lambda: [g.bucket_counts(x) for g, x in pairs], when, unless=missing
+            )
         return rows, statistics.global_norm([norms, *norms_of(others)])
 
     def _sample_weights(self, weights: Sequence[tf.Tensor], when: _When) -> None:
         if "weights" in self._kinds:
-            self._count("weights", weights, when)
+            pairs = list(zip(self._groups, weights, strict=True))
+            self._count("weights", lambda: [g.bucket_counts(x) for g, x in pairs], when)
         # Read before, written last: the window is the change since the sample before.
         for group, weight in zip(self._groups, weights, strict=True):
             group.keep(weight)
@@ -297,7 +301,10 @@ class Sampler:
                 [group.after(*pair, norms) for group, pair in zip(self._groups, pairs, strict=True)]
             )
             if "updates" in self._kinds:
-                self._count("updates", [new - old for old, new in pairs], when)
+                changes = list(zip(self._groups, pairs, strict=True))
+                self._count(
+                    "updates", lambda: [g.bucket_counts_of_change(*x) for g, x in changes], when
+                )
         else:
             after = tf.fill([self._rows, len(AFTER_COLUMNS)], float("nan"))
         is_norm = np.array(STEP_VALUES) == "global_gradient_norm"
@@ -315,18 +322,17 @@ class Sampler:
     def _count(
         self,
         kind: str,
-        by_group: Sequence[tf.Tensor | None],
+        counts_by_group: Callable[[], Sequence[tf.Tensor]],
         when: _When,
         unless: np.ndarray | None = None,
     ) -> None:
-        """Store the bucket counts of this kind, if histograms are due."""
+        """Store the bucket counts of this kind, if histograms are due; only then are they made."""
         variable = self._counts
         assert variable is not None
 
         def store() -> tf.Tensor:
             slot = self._slot(self._histogram_plan, when.step)
-            groups = zip(self._groups, by_group, strict=True)
-            counts = self._in_order([group.bucket_counts(values) for group, values in groups])
+            counts = self._in_order(counts_by_group())
             if unless is not None:
                 counts = tf.where(unless[:, np.newaxis], 0.0, counts)
             rows = tf.range(self._rows, dtype=tf.int64) + self._kinds.index(kind) * self._rows

@@ -19,6 +19,9 @@ from tbwatch.histogram import BUCKETS
 # underflow: 1e-24 is 14 orders above the smallest normal number, so 1e8 lost terms do not show.
 _LOW, _HIGH = 1e-12, 1e18
 
+# A larger variable is measured block by block: a tensor on the way then takes 8 MiB at most.
+BLOCK = 2**21
+
 _WORDS = 255
 _WORDS_ELEMENTS = 8 * _WORDS
 
@@ -44,11 +47,18 @@ class Reduction(Protocol):
     def bucket_counts(self, x: tf.Tensor) -> tf.Tensor:
         """Elements by sign, exponent and three mantissa bits: float32 `[n, 4096]`."""
 
+    def summed(self, function: Callable[..., tf.Tensor], *tensors: tf.Tensor | None) -> tf.Tensor:
+        """The sums that a function gives for these tensors, perhaps part by part."""
+
 
 class Flat:
     """One variable as a vector of any length."""
 
     members = 1
+
+    def summed(self, function: Callable[..., tf.Tensor], *tensors: tf.Tensor | None) -> tf.Tensor:
+        """What the function gives for these tensors."""
+        return function(*tensors)
 
     def sum_of_squares(self, x: tf.Tensor) -> tf.Tensor:
         """Sum of x * x."""
@@ -67,6 +77,26 @@ class Flat:
     def bucket_counts(self, x: tf.Tensor) -> tf.Tensor:
         """Elements by sign, exponent and three mantissa bits: float32 `[1, 4096]`."""
         return _bincount(_buckets(x), BUCKETS)[tf.newaxis]
+
+
+class Blocks(Flat):
+    """One variable as a vector of more than `BLOCK` elements, looked at block by block."""
+
+    def summed(self, function: Callable[..., tf.Tensor], *tensors: tf.Tensor | None) -> tf.Tensor:
+        """The sum of what the function gives for blocks of these tensors."""
+        size = next(tf.size(tensor) for tensor in tensors if tensor is not None)
+        blocks = size // BLOCK
+
+        def add(number: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            # Of one size, since XLA knows no others.
+            block = [None if t is None else tf.slice(t, [number * BLOCK], [BLOCK]) for t in tensors]
+            return number + 1, total + function(*block)
+
+        rest = function(*(None if t is None else t[blocks * BLOCK :] for t in tensors))
+        # One block at a time, or the memory would be that of several.
+        return tf.while_loop(
+            lambda number, _: number < blocks, add, [0, rest], parallel_iterations=1
+        )[1]
 
 
 class Rows:
@@ -117,6 +147,10 @@ class Rows:
         padding[:, 0] = self._pads
         return tf.reshape(counts, [self.members, BUCKETS]) - padding
 
+    def summed(self, function: Callable[..., tf.Tensor], *tensors: tf.Tensor | None) -> tf.Tensor:
+        """What the function gives for these tensors: a pack is small."""
+        return function(*tensors)
+
     def _sum(self, x: tf.Tensor) -> tf.Tensor:
         # Short rows in the dtype at hand, their sums in float64: exact enough for any size.
         rows = tf.cast(tf.reduce_sum(x, axis=1), tf.float64)
@@ -142,19 +176,27 @@ def before_update(
     """
 
     def measure(careful: bool) -> list[tf.Tensor]:
-        w, old, g = (_float64(x) if careful else x for x in (weight, previous, gradient))
-        weight_norm = tf.sqrt(by.sum_of_squares(w))
-        unknown = tf.fill(tf.shape(weight_norm), np.float64("nan"))
-        window_norm = gradient_norm = cosine = nonzeros = bad = unknown
-        if old is not None:
-            window_norm = tf.sqrt(by.sum_of_squares(w - old))
-        if g is not None:
-            gradient_norm = tf.sqrt(by.sum_of_squares(g))
-            cosine = by.dot(g, w) / (gradient_norm * weight_norm)
-            nonzeros = _nonzeros(by, g)
+        def sums(*tensors: tf.Tensor | None) -> tf.Tensor:
+            w, old, g = (_float64(x) if careful else x for x in tensors)
+            zeros = tf.zeros([by.members], tf.float64)
+            found = [by.sum_of_squares(w), _nonfinite(by, w, careful)]
+            found += [zeros if old is None else by.sum_of_squares(w - old)]
+            if g is None:
+                return tf.stack([*found, *[zeros] * 4], axis=1)
             bad = _nonfinite(by, g, careful)
-        weight_bad = _nonfinite(by, w, careful)
-        return [weight_norm, window_norm, gradient_norm, cosine, nonzeros, weight_bad, bad]
+            of_gradient = [by.sum_of_squares(g), by.dot(g, w), _nonzeros(by, g), bad]
+            return tf.stack([*found, *of_gradient], axis=1)
+
+        w2, weight_bad, window2, g2, dot, nonzeros, bad = tf.unstack(
+            by.summed(sums, weight, previous, gradient), num=7, axis=1
+        )
+        unknown = tf.fill([by.members], np.float64("nan"))
+        weight_norm, gradient_norm = tf.sqrt(w2), tf.sqrt(g2)
+        window_norm = unknown if previous is None else tf.sqrt(window2)
+        of_gradient = [gradient_norm, dot / (gradient_norm * weight_norm), nonzeros]
+        if gradient is None:
+            of_gradient, bad = [unknown] * 3, unknown
+        return [weight_norm, window_norm, *of_gradient, weight_bad, bad]
 
     fast = measure(careful=False)
     safe = _is_safe(fast[0])
@@ -181,11 +223,15 @@ def after_update(
     """
 
     def measure(careful: bool) -> list[tf.Tensor]:
-        old, new = (_float64(x) if careful else x for x in (before, after))
-        change = new - old
-        norm = tf.sqrt(by.sum_of_squares(change))
-        cosine = -by.dot(change, old) / (norm * tf.cast(weight_norm, tf.float64))
-        return [norm, cosine, _nonzeros(by, change), _nonfinite(by, change, careful)]
+        def sums(*tensors: tf.Tensor) -> tf.Tensor:
+            old, new = (_float64(x) if careful else x for x in tensors)
+            change = new - old
+            nonzeros, bad = _nonzeros(by, change), _nonfinite(by, change, careful)
+            return tf.stack([by.sum_of_squares(change), by.dot(change, old), nonzeros, bad], axis=1)
+
+        squares, dot, nonzeros, bad = tf.unstack(by.summed(sums, before, after), num=4, axis=1)
+        norm = tf.sqrt(squares)
+        return [norm, -dot / (norm * tf.cast(weight_norm, tf.float64)), nonzeros, bad]
 
     fast = measure(careful=False)
     safe = _is_safe(fast[0], nonzeros=fast[2])
@@ -195,8 +241,21 @@ def after_update(
 def norms(by: Reduction, x: tf.Tensor) -> tf.Tensor:
     """L2 norms, float32 `[n]`."""
     fast = tf.sqrt(by.sum_of_squares(x))
-    careful = [fast], lambda: [tf.sqrt(by.sum_of_squares(_float64(x)))]
-    return _columns(_is_safe(fast), *careful)[:, 0]
+
+    def careful() -> list[tf.Tensor]:
+        return [tf.sqrt(by.summed(lambda block: by.sum_of_squares(_float64(block)), x))]
+
+    return _columns(_is_safe(fast), [fast], careful)[:, 0]
+
+
+def bucket_counts(by: Reduction, x: tf.Tensor) -> tf.Tensor:
+    """Elements by sign, exponent and three mantissa bits: float32 `[n, 4096]`."""
+    return by.summed(by.bucket_counts, x)
+
+
+def bucket_counts_of_change(by: Reduction, before: tf.Tensor, after: tf.Tensor) -> tf.Tensor:
+    """The same of after - before."""
+    return by.summed(lambda old, new: by.bucket_counts(new - old), before, after)
 
 
 def global_norm(of: Sequence[tf.Tensor]) -> tf.Tensor:

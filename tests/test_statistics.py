@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from tbwatch import statistics
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS
-from tbwatch.statistics import Flat, Reduction, Rows
+from tbwatch.statistics import Blocks, Flat, Reduction, Rows
 
 MODES: dict[str, Callable] = {
     "eager": lambda function: function,
@@ -101,6 +102,18 @@ def each_alone(mode: str, function: Callable, cases: Arrays, *inputs: list) -> t
     return step(*inputs)
 
 
+def in_blocks(mode: str, function: Callable, cases: Arrays, *inputs: list) -> tf.Tensor:
+    """Every case in blocks of a third of its length, with or without a rest."""
+    rows = []
+    for of_one in zip(*inputs, strict=True):
+        size = of_one[0].shape[0]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(statistics, "BLOCK", max(size // 3, 1))
+            step = MODES[mode](partial(function, Blocks() if size else Flat()))
+            rows.append(step(*of_one))
+    return tf.concat(rows, axis=0)
+
+
 def in_a_pack(mode: str, function: Callable, cases: Arrays, *inputs: list) -> tf.Tensor:
     """All cases of a dtype as rows of one matrix."""
     results: dict[int, tf.Tensor] = {}
@@ -117,7 +130,7 @@ def in_a_pack(mode: str, function: Callable, cases: Arrays, *inputs: list) -> tf
     return tf.stack([results[at] for at in sorted(results)])
 
 
-FORMS = {"alone": each_alone, "packed": in_a_pack}
+FORMS = {"alone": each_alone, "in blocks": in_blocks, "packed": in_a_pack}
 
 
 def before(mode: str, form: str, cases: Arrays) -> Table:
@@ -150,7 +163,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module", params=FORMS)
 def form(request: pytest.FixtureRequest) -> str:
-    """How the values are laid out: each variable alone, or packed."""
+    """How the values are laid out: each variable alone, in blocks, or packed."""
     return request.param
 
 
@@ -240,6 +253,20 @@ def test_packed_bucket_counts_are_those_of_each_variable(mode: str, sizes: list[
     for row, array in zip(packed, arrays, strict=True):
         want = np.bincount(array.view(np.uint32) >> 20, minlength=4096)
         np.testing.assert_array_equal(row, want)
+
+
+@pytest.mark.parametrize("size", [7, 8, 9, 31, 32, 100])
+def test_bucket_counts_in_blocks(mode: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a tensor and of a change, in blocks of 8: those that NumPy counts by the bits."""
+    monkeypatch.setattr(statistics, "BLOCK", 8)
+    old, new = noise(1, size), noise(2, size)
+    by = Blocks() if size >= 8 else Flat()
+    counts = MODES[mode](partial(statistics.bucket_counts, by))(tf.constant(old))
+    change = partial(statistics.bucket_counts_of_change, by)
+    of_change = MODES[mode](change)(tf.constant(old), tf.constant(new))
+    for found, array in ((counts, old), (of_change, new - old)):
+        want = np.bincount(array.view(np.uint32) >> 20, minlength=4096)
+        np.testing.assert_array_equal(found.numpy(), want[np.newaxis])
 
 
 @pytest.mark.parametrize("size", [0, 1, 8, 2039, 2040, 2041, 100_003])

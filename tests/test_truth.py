@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tbwatch
-from tbwatch import groups
+from tbwatch import groups, statistics, traced
 from tbwatch.histogram import to_rows
 from tbwatch.testing import Recorder
 from tests.nets import events
@@ -84,10 +84,21 @@ def test_every_quantity_in_every_mode(mode, tmp_path):
     _compare(records, truths)
 
 
+@pytest.fixture(name="form")
+def _form(request, monkeypatch):
+    """Variables of more than 30 elements are measured in packs, alone, or in blocks of 16."""
+    if request.param != "packed":
+        monkeypatch.setattr(groups, "SMALL", 30)
+    if request.param == "in blocks":
+        monkeypatch.setattr(statistics, "BLOCK", 16)
+    monkeypatch.setattr(traced, "_TRACED", {})
+
+
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("form", ["alone", "in blocks"], indirect=True)
 @pytest.mark.parametrize("mode", ["graph", "xla"])
 def test_large_variables_are_measured_alone_small_ones_in_packs(mode, tmp_path, monkeypatch):
     """However variables are grouped, in several packs or alone, the numbers are the same."""
-    monkeypatch.setattr(groups, "SMALL", 30)
     monkeypatch.setattr(groups, "LARGEST_PACK", 20)
     keras.utils.set_random_seed(3)
     model = truth_model(*_network(), UPDATES)
@@ -104,6 +115,8 @@ def _counts(tensor):
     return np.bincount(tensor.astype(np.float32).view(np.uint32).ravel() >> 20, minlength=4096)
 
 
+@pytest.mark.usefixtures("form")
+@pytest.mark.parametrize("form", ["packed", "alone", "in blocks"], indirect=True)
 @pytest.mark.parametrize("mode", ["graph", "eager", "xla_steps_per_execution"])
 def test_histograms_in_the_event_file(mode, tmp_path):
     """Weights before the update, the gradient, and dW, of every update: one Event for each."""
