@@ -39,7 +39,8 @@ class Group:
         self._dtype = statistics.compute_dtype(variables[0].dtype)
         sizes = [variable.shape.num_elements() for variable in variables]
         self._pack = Rows(sizes) if len(variables) > 1 else None
-        self._is_large = sizes[0] > statistics.BLOCK
+        # Of a few blocks it is slower than all at once.
+        self._is_large = sizes[0] > 2 * statistics.BLOCK
         shape = self._pack.shape if self._pack else [sizes[0]]
         self._copy = state(shape, self._dtype, variables[0].device) if keeps_copy else None
 

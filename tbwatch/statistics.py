@@ -80,7 +80,7 @@ class Flat:
 
 
 class Blocks(Flat):
-    """One variable as a vector of more than `BLOCK` elements, looked at block by block."""
+    """One variable as a vector of at least `BLOCK` elements, looked at block by block."""
 
     def summed(self, function: Callable[..., tf.Tensor], *tensors: tf.Tensor | None) -> tf.Tensor:
         """The sum of what the function gives for blocks of these tensors."""
