@@ -39,8 +39,7 @@ class Group:
         self._dtype = statistics.compute_dtype(variables[0].dtype)
         sizes = [variable.shape.num_elements() for variable in variables]
         self._pack = Rows(sizes) if len(variables) > 1 else None
-        # Of a few blocks it is slower than all at once.
-        self._is_large = sizes[0] > 2 * statistics.BLOCK
+        self._is_large = statistics.is_large(sizes[0])
         shape = self._pack.shape if self._pack else [sizes[0]]
         self._copy = state(shape, self._dtype, variables[0].device) if keeps_copy else None
 

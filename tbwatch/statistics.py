@@ -157,6 +157,11 @@ class Rows:
         return tf.math.unsorted_segment_sum(rows, self._owners, self.members)
 
 
+def is_large(size: int) -> bool:
+    """Whether a variable of so many elements is measured in blocks; two are slower than one."""
+    return size > 2 * BLOCK
+
+
 def before_update(
     by: Reduction,
     weight: tf.Tensor,

@@ -127,7 +127,10 @@ def _call(way: str, folder: str) -> Callable[[Any], object]:
     import numpy as np
     import tensorflow as tf
 
-    from tbwatch.statistics import Flat
+    from tbwatch.statistics import Blocks, Flat, bucket_counts, is_large
+
+    def counted(x: tf.Tensor) -> tf.Tensor:
+        return bucket_counts(Blocks() if is_large(x.shape[0]) else Flat(), x)
 
     vector = tf.TensorSpec([None], tf.float32)
 
@@ -138,7 +141,7 @@ def _call(way: str, folder: str) -> Callable[[Any], object]:
     if way == FLOOR:
         return function(tf.reduce_sum)
     if way.startswith("tbwatch"):
-        return function(Flat().bucket_counts, jit_compile=way.endswith("XLA"))
+        return function(counted, jit_compile=way.endswith("XLA"))
     if way == "np.histogram":
         return lambda x: np.histogram(x.numpy(), bins=30)
     if way == "fixed width":
