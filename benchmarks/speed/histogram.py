@@ -80,7 +80,7 @@ def times(size: int, ways: Sequence[str], rounds: int) -> dict[str, list[float]]
     x = _data(size)
     found: dict[str, list[float]] = {way: [] for way in ways}
     with tempfile.TemporaryDirectory() as folder:
-        calls = {way: _call(way, folder) for way in ways}
+        calls = {way: _call(way, folder, size) for way in ways}
         for call in calls.values():
             call(x)
         for number in range(rounds):
@@ -104,9 +104,8 @@ def _seconds(call: Callable[[Any], object], x: Any) -> float:
 def extra_memory(size: int, way: str) -> float:
     """Bytes beyond what the process held before, at most, in three calls."""
     with tempfile.TemporaryDirectory() as folder:
-        call = _call(way, folder)
-        call(_data(100))  # loads libraries and traces
-        x = _data(size)
+        _call(way, folder, 100)(_data(100))  # loads libraries
+        call, x = _call(way, folder, size), _data(size)
         before = resident()
         forget_peak()
         for _ in range(3):
@@ -122,15 +121,15 @@ def _data(size: int) -> Any:
     return tf.constant(x)
 
 
-def _call(way: str, folder: str) -> Callable[[Any], object]:
-    """One of the ways: takes a tensor, waits until its counts are there."""
+def _call(way: str, folder: str, size: int) -> Callable[[Any], object]:
+    """One of the ways: takes a tensor of this size, waits until its counts are there."""
     import numpy as np
     import tensorflow as tf
 
     from tbwatch.statistics import Blocks, Flat, bucket_counts, is_large
 
     def counted(x: tf.Tensor) -> tf.Tensor:
-        return bucket_counts(Blocks() if is_large(x.shape[0]) else Flat(), x)
+        return bucket_counts(Blocks() if is_large(size) else Flat(), x)
 
     vector = tf.TensorSpec([None], tf.float32)
 
