@@ -19,8 +19,9 @@ from tbwatch.histogram import BUCKETS
 # underflow: 1e-24 is 14 orders above the smallest normal number, so 1e8 lost terms do not show.
 _LOW, _HIGH = 1e-12, 1e18
 
-# A larger variable is measured block by block: a tensor on the way then takes 8 MiB at most.
-BLOCK = 2**21
+# A variable of more elements is measured in blocks of so many, and a tensor on the way takes 6 MiB
+# at most. Smaller ones are faster all at once.
+LARGE, BLOCK = 2**22, 3 * 2**19
 
 _WORDS = 255
 _WORDS_ELEMENTS = 8 * _WORDS
@@ -158,8 +159,8 @@ class Rows:
 
 
 def is_large(size: int) -> bool:
-    """Whether a variable of so many elements is measured in blocks; two are slower than one."""
-    return size > 2 * BLOCK
+    """Whether a variable of so many elements is measured in blocks."""
+    return size > LARGE
 
 
 def before_update(

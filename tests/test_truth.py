@@ -90,6 +90,7 @@ def _form(request, monkeypatch):
     if request.param != "packed":
         monkeypatch.setattr(groups, "SMALL", 30)
     if request.param == "in blocks":
+        monkeypatch.setattr(statistics, "LARGE", 30)
         monkeypatch.setattr(statistics, "BLOCK", 16)
     monkeypatch.setattr(traced, "_TRACED", {})
 
