@@ -19,9 +19,9 @@ from tbwatch.histogram import BUCKETS
 # underflow: 1e-24 is 14 orders above the smallest normal number, so 1e8 lost terms do not show.
 _LOW, _HIGH = 1e-12, 1e18
 
-# A variable of more elements is measured in blocks of so many, and a tensor on the way takes 6 MiB
+# A variable of more elements is measured in blocks of so many, and a tensor on the way takes 4 MiB
 # at most. Smaller ones are faster all at once.
-LARGE, BLOCK = 2**22, 3 * 2**19
+LARGE, BLOCK = 2**22, 2**20
 
 _WORDS = 255
 _WORDS_ELEMENTS = 8 * _WORDS
