@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import itertools
+import math
 from collections.abc import Sequence
 
 from tbwatch.alerts import SEVERITIES, Finding
@@ -67,11 +70,15 @@ def attributed(findings: Sequence[Finding], record: Record) -> list[Finding]:
     Returns:
         The findings, the symptoms among them with the diagnosis of their cause.
     """
+    causes = _Causes(findings, record)
     explained: list[Finding] = []
     for finding in findings:
         root = finding
-        for _ in findings:  # a cause may have a cause itself, but not without end
-            root = _cause_of(root, findings, record) or root
+        for _ in EXPLAINS:  # a cause may have a cause itself, but not without end
+            cause = causes.of(root)
+            if cause is None:
+                break
+            root = cause
         if root is finding:
             explained.append(finding)
         else:
@@ -90,21 +97,41 @@ def _weight(finding: Finding) -> tuple[int, bool]:
     return SEVERITIES.index(finding.severity), not partly
 
 
-def _cause_of(symptom: Finding, findings: Sequence[Finding], record: Record) -> Finding | None:
-    rank = record.layout.rank
-    for cause in findings:
-        if symptom.diagnosis not in EXPLAINS.get(cause.diagnosis, ()):
-            continue
-        if cause.severity == "info" or cause.variable == symptom.variable:
-            continue
-        if cause.diagnosis == "dead_relu":
+class _Causes:
+    """Finds what explains a symptom among many findings, without a look at each for each."""
+
+    def __init__(self, findings: Sequence[Finding], record: Record) -> None:
+        self._rank = record.layout.rank
+        self._findings = findings
+        # Of a diagnosis: what may explain it, how far each of these reaches, and the furthest reach
+        # up to each of them.
+        self._known: dict[str, tuple[list[Finding], list[float], list[float]]] = {}
+
+    def of(self, symptom: Finding) -> Finding | None:
+        """The first finding that explains a symptom; None if nothing does."""
+        if symptom.diagnosis not in self._known:
+            self._known[symptom.diagnosis] = self._explaining(symptom.diagnosis)
+        causes, reaches, furthest = self._known[symptom.diagnosis]
+        rank = self._rank(symptom.variable)
+        for at in range(bisect.bisect_left(furthest, rank), len(causes)):
+            if reaches[at] >= rank and causes[at].variable != symptom.variable:
+                return causes[at]
+        return None
+
+    def _explaining(self, diagnosis: str) -> tuple[list[Finding], list[float], list[float]]:
+        causes = [
+            finding
+            for finding in self._findings
+            if diagnosis in EXPLAINS.get(finding.diagnosis, ()) and finding.severity != "info"
             # A layer that is dead as a whole starves those before and behind it.
-            explains = cause.value >= WHOLE_LAYER
-        else:
-            explains = rank(symptom.variable) <= rank(cause.variable) or cause.diagnosis in ANYWHERE
-        if explains:
-            return cause
-    return None
+            if finding.diagnosis != "dead_relu" or finding.value >= WHOLE_LAYER
+        ]
+        reaches = [
+            math.inf if c.diagnosis == "dead_relu" or c.diagnosis in ANYWHERE
+            else self._rank(c.variable)
+            for c in causes
+        ]  # fmt: skip
+        return causes, reaches, list(itertools.accumulate(reaches, max))
 
 
 def _pointing(finding: Finding, cause: Finding) -> Finding:

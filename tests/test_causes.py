@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
 import pytest
 
+from tbwatch import causes
 from tbwatch.alerts import Finding
 from tbwatch.causes import EXPLAINS, POINTING, STARVED, attributed
 from tbwatch.detectors import DETECTORS
-from tbwatch.layout import WatchedActivation
+from tbwatch.layout import Layout, WatchedActivation
 from tbwatch.testing import make_layout, make_record, run
 from tests.detectors.series import ZERO
 
@@ -152,3 +156,86 @@ def test_one_alert_from_records_to_the_end() -> None:
     (alert,) = run(None, records)
     assert (alert.step, alert.diagnosis, alert.severity) == (21, "dead_relu", "critical")
     assert alert.variables == ("b/activation", *LAYOUT.names)
+
+
+def by_definition(symptom, findings, record):
+    """The first finding that explains a symptom, looked for one by one."""
+    rank = record.layout.rank
+    for cause in findings:
+        if symptom.diagnosis not in causes.EXPLAINS.get(cause.diagnosis, ()):
+            continue
+        if cause.severity == "info" or cause.variable == symptom.variable:
+            continue
+        if cause.diagnosis == "dead_relu":
+            explains = cause.value >= causes.WHOLE_LAYER
+        elif cause.diagnosis in causes.ANYWHERE:
+            explains = True
+        else:
+            explains = rank(symptom.variable) <= rank(cause.variable)
+        if explains:
+            return cause
+    return None
+
+
+def random_findings(count, seed):
+    """Findings of all kinds about variables of a deep net, in any order."""
+    rng = np.random.default_rng(seed)
+    names = [f"d{n}/kernel" for n in range(count)]
+    diagnoses = sorted({*causes.EXPLAINS, *(d for of in causes.EXPLAINS.values() for d in of)})
+    return names, [
+        Finding(
+            rule=diagnosis,
+            diagnosis=diagnosis,
+            severity=str(rng.choice(["info", "warning", "critical"])),
+            variable=str(rng.choice(names)),
+            message="",
+            value=float(rng.choice([0.5, 0.96])),
+            threshold=0.0,
+            remedy="",
+        )
+        for diagnosis in rng.choice(diagnoses, count)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_causes_are_those_of_the_definition(seed):
+    """Of many findings, sorted and searched, as of each looked at for each."""
+    names, findings = random_findings(200, seed)
+    names = names[: 4 + seed]  # few, so that several findings are about one variable
+    chosen = np.random.default_rng(seed).choice(names, 200)
+    findings = [
+        dataclasses.replace(f, variable=str(v)) for f, v in zip(findings, chosen, strict=True)
+    ]
+    record = make_record(1, make_layout(*names))
+    found = causes._Causes(findings, record)
+    for symptom in findings:
+        assert found.of(symptom) is by_definition(symptom, findings, record)
+
+
+def test_a_thousand_sick_layers_are_judged_in_a_moment(monkeypatch):
+    """The work grows with the findings, not with their square: counted, not timed."""
+    looks = 0
+    rank = Layout.rank
+
+    def counted(self, name):
+        nonlocal looks
+        looks += 1
+        return rank(self, name)
+
+    monkeypatch.setattr(Layout, "rank", counted)
+    for count in (100, 1000):
+        looks = 0
+        names, findings = random_findings(count, 1)
+        explained = attributed(findings, make_record(1, make_layout(*names)))
+        assert len(explained) == count
+        assert looks < 20 * count
+
+
+def test_what_lies_before_does_not_explain_in_the_place_of_the_variable_itself():
+    """The layer that is saturated is the symptom's own, the other one lies before it."""
+    symptom = finding("weights_too_large", "c/kernel")
+    own = finding("saturated_activation", "c/kernel")
+    before = finding("saturated_activation", "a/kernel")
+    assert causes._Causes([own, before, symptom], RECORD).of(symptom) is None
+    behind = finding("saturated_activation", "c/activation")
+    assert causes._Causes([own, before, behind, symptom], RECORD).of(symptom) is behind
