@@ -276,21 +276,21 @@ def _is_record_file(name: str) -> bool:
     return "tfevents" in name and name.endswith(FILE_SUFFIX)
 
 
-def _holdsrecord_files(folder: Path) -> bool:
+def _holds_record_files(folder: Path) -> bool:
     return folder.is_dir() and any(_is_record_file(name) for name in os.listdir(folder))
 
 
 def _run_directory(path: Path) -> Path:
     """The run of a directory that may be the run's `tbwatch` directory, where the files are."""
     full = Path(os.path.abspath(path))
-    if full.name != SUBRUN or not _holdsrecord_files(path):
+    if full.name != SUBRUN or not _holds_record_files(path):
         return path
     return path.parent if path.name == SUBRUN else full.parent
 
 
 def record_files(run: Path) -> list[Path]:
     """The files in the order of creation, which their names tell: `*.tfevents.<seconds>.*`."""
-    folder = run / SUBRUN if _holdsrecord_files(run / SUBRUN) else run
+    folder = run / SUBRUN if _holds_record_files(run / SUBRUN) else run
     files = [file for file in folder.iterdir() if _is_record_file(file.name) and file.is_file()]
     return sorted(files, key=lambda file: natural(file.name[file.name.index("tfevents") :]))
 

@@ -6,7 +6,6 @@ import base64
 import io
 import json
 import re
-import struct
 import subprocess
 import sys
 
@@ -22,7 +21,7 @@ from tbwatch.tab import picture, recorded
 from tbwatch.testing import make_layout, make_record
 from tests.board import write_run
 from tests.browser import Browser, needs_browser
-from tests.test_tab import ALERTS, LOST_FROM, UPDATES, pictures, records
+from tests.test_tab import ALERTS, LOST_FROM, UPDATES, pictures, records, unpacked
 
 HOSTILE = "</script><img src=x onerror=\"window.hacked='yes'\">/kernel"
 
@@ -42,25 +41,17 @@ def embedded(html):
     )
 
 
-def unpacked(text):
-    content = base64.b64decode(text)
-    (length,) = struct.unpack_from("<I", content)
-    head = json.loads(content[4 : 4 + length])
-    values = np.frombuffer(content, "<f4", offset=4 + length)
-    return head, values.reshape(head["rows"], head["columns"])
-
-
 def test_the_page_carries_what_was_recorded(log_dir, tmp_path, capsys):
     file = tmp_path / "report.html"
     assert main(["report", str(log_dir), "-o", str(file)]) == 0
     assert capsys.readouterr().out.strip() == f"wrote {file}"
     data = embedded(file.read_text())
     assert [run["name"] for run in data["runs"]["runs"]] == ["healthy", "sick"]
-    head, values = unpacked(data["series"]["healthy"]["update_ratio"])
+    head, values = unpacked(base64.b64decode(data["series"]["healthy"]["update_ratio"]))
     assert head["steps"] == list(range(1, UPDATES + 1))
     steps = np.arange(1, UPDATES + 1)[:, None]
     np.testing.assert_allclose(values, 10.0 ** -(np.arange(3) + steps / UPDATES), rtol=1e-6)
-    _, values = unpacked(data["series"]["sick"]["update_ratio"])
+    _, values = unpacked(base64.b64decode(data["series"]["sick"]["update_ratio"]))
     assert np.isposinf(values[LOST_FROM - 1 :, [0, 2]]).all()
     assert np.isnan(values[LOST_FROM - 1 :, 1]).all()
     assert data["run"]["sick"]["alerts"] == [alert.to_json() for alert in ALERTS]

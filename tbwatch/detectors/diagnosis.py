@@ -190,19 +190,21 @@ class Diagnosis:
         if self._names is None or record.layout.names != self._names:
             return []
         findings = {}
-        for row in map(int, np.flatnonzero(self._held != _NONE)):
+        held = np.flatnonzero(self._held != _NONE)
+        beside = predicates.gradient_beside_later(record) if held.size else np.empty(0)
+        for row in map(int, held):
             told = self._told.get(row)
             holds_now = self._held[row] == self._candidate[row]
             if told is None or holds_now or told.rule != self.rules[self._held[row]].name:
-                told = self._finding(record, row)
+                told = self._finding(record, row, beside)
             findings[row] = told
         self._told = findings
         return list(findings.values())
 
-    def _finding(self, record: Record, row: int) -> Finding:
+    def _finding(self, record: Record, row: int, beside: np.ndarray) -> Finding:
         rule = self.rules[self._held[row]]
         variable = record.layout.variables[row]
-        evidence = predicates.evidence(record, row)
+        evidence = predicates.evidence(record, row, beside)
         evidence["last_moved_at"] = float(self._last_moved[row])
         at = self._last_moved[row]
         moved = f"it last moved at update {at}" if at else "it has never moved"

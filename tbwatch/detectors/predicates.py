@@ -71,8 +71,14 @@ def is_withheld(record: Record) -> np.ndarray:
     return connected & np.isnan(record.quantity("gradient_norm"))
 
 
-def evidence(record: Record, row: int) -> dict[str, float | str]:
-    """The numbers of one variable that any diagnosis may cite."""
+def evidence(record: Record, row: int, beside: np.ndarray) -> dict[str, float | str]:
+    """The numbers of one variable that any diagnosis may cite.
+
+    Args:
+        record: the record.
+        row: of the variable.
+        beside: `gradient_beside_later(record)`, the same for all of its variables.
+    """
 
     def of(name: str) -> float:
         return float(record.quantity(name)[row])
@@ -87,7 +93,7 @@ def evidence(record: Record, row: int) -> dict[str, float | str]:
         "update_zero_fraction": of("update_zero_fraction"),
         "decay_cosine": of("decay_cosine"),
         "gradient_weight_cosine": of("gradient_weight_cosine"),
-        "relative_gradient": float(gradient_beside_later(record)[row]),
+        "relative_gradient": float(beside[row]),
         "weight_scale": float(record.layout.weight_scales[row]),
         "growth": of("weight_norm") / root / (variable.initial_rms or math.nan),
         "learning_rate": record.learning_rate,

@@ -24,7 +24,7 @@ logger = logging.getLogger("tbwatch")
 
 _TYPES = {".js": "text/javascript", ".css": "text/css"}
 
-Route = Callable[["HealthPlugin", Source, Mapping[str, str]], tuple[Any, str]]
+Route = Callable[[Source, Mapping[str, str]], tuple[Any, str]]
 
 
 class HealthPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard is untyped
@@ -62,7 +62,7 @@ class HealthPlugin(base_plugin.TBPlugin):  # type: ignore[misc]  # TensorBoard i
                 self._provider, plugin_util.context(environ), plugin_util.experiment_id(environ)
             )
             try:
-                content, kind = route(self, source, request.args)
+                content, kind = route(source, request.args)
                 code = 200
             except errors.PublicError as error:
                 content, kind, code = json.dumps({"error": str(error)}), _JSON, error.http_code
@@ -89,41 +89,35 @@ def _argument(arguments: Mapping[str, str], name: str) -> str:
     return arguments[name]
 
 
-def _runs(plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
+def _runs(source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
     return _as_json({"version": __version__, "runs": source.runs()})
 
 
-def _run(plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
+def _run(source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
     return _as_json(source.run(_argument(arguments, "run")))
 
 
-def _series(plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
+def _series(source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
     run, quantity = _argument(arguments, "run"), _argument(arguments, "quantity")
     return packed(source.series(run, quantity)), _OCTETS
 
 
-def _histograms(
-    plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]
-) -> tuple[Any, str]:
+def _histograms(source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
     run, variable = _argument(arguments, "run"), _argument(arguments, "variable")
     return _as_json(_finite(source.histograms(run, variable)))
 
 
-def _magnitudes(
-    plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]
-) -> tuple[Any, str]:
+def _magnitudes(source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
     run, variable = _argument(arguments, "run"), _argument(arguments, "variable")
     return _as_json(_finite(source.magnitudes(run, variable)))
 
 
-def _pictures(
-    plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]
-) -> tuple[Any, str]:
+def _pictures(source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
     run, layer = _argument(arguments, "run"), _argument(arguments, "layer")
     return _as_json({"steps": source.pictures(run, layer)})
 
 
-def _picture(plugin: HealthPlugin, source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
+def _picture(source: Source, arguments: Mapping[str, str]) -> tuple[Any, str]:
     run, layer, step = (_argument(arguments, name) for name in ("run", "layer", "step"))
     if not step.isdecimal():
         raise errors.InvalidArgumentError(f"step must be the number of an update; got {step!r}")

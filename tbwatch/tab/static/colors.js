@@ -66,6 +66,11 @@ export function strength(level, isDiverging) {
   return isDiverging ? Math.abs(level - (STEPS + 1) / 2) : level;
 }
 
+/** A colour of the table as CSS. */
+export function css(color) {
+  return `rgb(${color & 255} ${(color >> 8) & 255} ${(color >> 16) & 255})`;
+}
+
 function parsed(hex) {
   return [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 }

@@ -1,6 +1,6 @@
 // Histograms over time: one column for each sample, darker where there is more.
 
-import { STEPS, table } from "./colors.js";
+import { STEPS, css, table } from "./colors.js";
 import { make, short, shown, sized, themed } from "./dom.js";
 
 const HEIGHT = 130;
@@ -81,8 +81,7 @@ function paint(canvas, width, { steps, rows }, isDark, label) {
     const most = Math.max(...shares, 1e-9);
     shares.forEach((part, bin) => {
       if (!part) return;
-      const color = colors[1 + Math.round(Math.sqrt(part / most) * (STEPS - 1))];
-      context.fillStyle = `rgb(${color & 255} ${(color >> 8) & 255} ${(color >> 16) & 255})`;
+      context.fillStyle = css(colors[1 + Math.round(Math.sqrt(part / most) * (STEPS - 1))]);
       const y = HEIGHT - ((bin + 1) / BINS) * HEIGHT;
       context.fillRect(LEFT + at * across, y, Math.ceil(across), Math.ceil(HEIGHT / BINS));
     });

@@ -1,6 +1,6 @@
 // What the colours mean, and what is healthy.
 
-import { NONFINITE, STEPS, share } from "./colors.js";
+import { NONFINITE, STEPS, css, share } from "./colors.js";
 import { make, short, sized, themed } from "./dom.js";
 import { advice, valueAt } from "./metrics.js";
 
@@ -45,8 +45,4 @@ export function legend(quantity, scale, colors) {
     "no value",
     make("span", { class: "advice" }, advice(quantity)),
   );
-}
-
-function css(color) {
-  return `rgb(${color & 255} ${(color >> 8) & 255} ${(color >> 16) & 255})`;
 }
