@@ -82,3 +82,17 @@ def write_run(log_dir, records, alerts=(), values=None):
             mine += [summaries.packed_alerts(alerts), summaries.packed_holding(held)]
         writer.write(record.step, 1.7e9 + record.step, mine)
     writer.close()
+
+
+def slow_training(log_dir, updates):
+    """A process that trains a small net, watched, at most five updates a second."""
+    code = f"""
+import time
+import keras, tbwatch
+from tests.nets import convnet, fit
+class Slow(keras.callbacks.Callback):
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.2)
+fit(convnet(), tbwatch.Watch({str(log_dir)!r}), Slow(), updates={updates})
+"""
+    return subprocess.Popen([sys.executable, "-c", code], cwd=os.getcwd())

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 import urllib.parse
 
 import numpy as np
@@ -16,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tbwatch.testing import make_layout, make_record
 from tests.alert_cases import make_alert
-from tests.board import Server, write_run
+from tests.board import Server, slow_training, write_run
 from tests.browser import Browser, needs_browser
 
 pytestmark = needs_browser
@@ -223,16 +220,7 @@ def test_nothing_is_asked_of_another_server(browser, server):
 
 def test_the_page_follows_a_training_process(browser, tmp_path):
     """A real fit in a process of its own: more updates appear while it is still alive."""
-    code = f"""
-import time
-import keras, tbwatch
-from tests.nets import convnet, fit
-class Slow(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        time.sleep(0.2)
-fit(convnet(), tbwatch.Watch({str(tmp_path / "run1")!r}), Slow(), updates=600)
-"""
-    training = subprocess.Popen([sys.executable, "-c", code], cwd=os.getcwd())
+    training = slow_training(tmp_path / "run1", updates=600)
     server = Server(tmp_path, "false")
 
     def last_update():

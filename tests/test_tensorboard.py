@@ -2,9 +2,6 @@
 
 import html
 import io
-import os
-import subprocess
-import sys
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -15,7 +12,7 @@ from PIL import Image
 
 import tbwatch
 from tbwatch.testing import Recorder
-from tests.board import LOADERS, Server
+from tests.board import LOADERS, Server, slow_training
 from tests.nets import convnet, fit
 
 RUN = "run1/tbwatch"
@@ -127,17 +124,7 @@ def test_alerts_as_text(server, recorded):
 @pytest.mark.parametrize("load_fast", LOADERS)
 def test_a_running_server_follows_a_running_fit(load_fast, tmp_path):
     """What is written appears while the process that trains is still alive."""
-    code = f"""
-import time
-import keras, tbwatch
-from tests.board import LOADERS, Server
-from tests.nets import convnet, fit
-class Slow(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        time.sleep(0.2)
-fit(convnet(), tbwatch.Watch({str(tmp_path / "run1")!r}), Slow(), updates=300)
-"""
-    training = subprocess.Popen([sys.executable, "-c", code], cwd=os.getcwd())
+    training = slow_training(tmp_path / "run1", updates=300)
     server = Server(tmp_path, load_fast)
     try:
         ask = {"run": RUN, "tag": "training/loss"}
