@@ -25,7 +25,7 @@ STARVED = frozenset(
 )
 # cause -> diagnoses of other variables that it accounts for.
 EXPLAINS: dict[str, frozenset[str]] = {
-    "dead_relu": STARVED,
+    "dead_relu": STARVED | {"signal_lost"},
     "saturated_activation": frozenset({*STARVED, "weights_too_large"}),
     "identical_units": STARVED | {"dead_relu"},
     "regularisation_only": frozenset({"zero_gradient"}),
@@ -103,22 +103,24 @@ class _Causes:
     def __init__(self, findings: Sequence[Finding], record: Record) -> None:
         self._rank = record.layout.rank
         self._findings = findings
-        # Of a diagnosis: what may explain it, how far each of these reaches, and the furthest reach
-        # up to each of them.
-        self._known: dict[str, tuple[list[Finding], list[float], list[float]]] = {}
+        # Of a diagnosis: what may explain it, from where to where each of these reaches, and the
+        # furthest reach up to each of them.
+        self._known: dict[str, tuple[list[Finding], list[float], list[float], list[float]]] = {}
 
     def of(self, symptom: Finding) -> Finding | None:
         """The first finding that explains a symptom; None if nothing does."""
         if symptom.diagnosis not in self._known:
             self._known[symptom.diagnosis] = self._explaining(symptom.diagnosis)
-        causes, reaches, furthest = self._known[symptom.diagnosis]
+        causes, begins, reaches, furthest = self._known[symptom.diagnosis]
         rank = self._rank(symptom.variable)
         for at in range(bisect.bisect_left(furthest, rank), len(causes)):
-            if reaches[at] >= rank and causes[at].variable != symptom.variable:
+            if begins[at] <= rank <= reaches[at] and causes[at].variable != symptom.variable:
                 return causes[at]
         return None
 
-    def _explaining(self, diagnosis: str) -> tuple[list[Finding], list[float], list[float]]:
+    def _explaining(
+        self, diagnosis: str
+    ) -> tuple[list[Finding], list[float], list[float], list[float]]:
         causes = [
             finding
             for finding in self._findings
@@ -131,7 +133,14 @@ class _Causes:
             else self._rank(c.variable)
             for c in causes
         ]  # fmt: skip
-        return causes, reaches, list(itertools.accumulate(reaches, max))
+        begins = [
+            # What a dead layer hands on is lost behind it, not before.
+            self._rank(c.variable)
+            if (c.diagnosis, diagnosis) == ("dead_relu", "signal_lost")
+            else -math.inf
+            for c in causes
+        ]
+        return causes, begins, reaches, list(itertools.accumulate(reaches, max))
 
 
 def _pointing(finding: Finding, cause: Finding) -> Finding:

@@ -79,6 +79,14 @@ ACTIVATION_QUANTITIES: tuple[Quantity, ...] = (
 )
 ACTIVATION_NAMES: tuple[str, ...] = tuple(quantity.name for quantity in ACTIVATION_QUANTITIES)
 
+# Of a whole update: fields of a record.
+RUN_QUANTITIES: tuple[Quantity, ...] = (
+    Quantity("loss", "as the loss", "loss of the batch"),
+    Quantity("global_gradient_norm", "L2 norm", "norm of all gradients together"),
+    Quantity("learning_rate", "1", "learning rate of the update"),
+)
+RUN_NAMES: tuple[str, ...] = tuple(quantity.name for quantity in RUN_QUANTITIES)
+
 _COPIED = (
     "weight_norm",
     "gradient_norm",

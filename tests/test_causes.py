@@ -90,6 +90,14 @@ def test_gradients_come_from_behind(variable: str, follows: bool) -> None:
     assert told(cause, finding("weights_too_large", variable))[1][2] == follows
 
 
+@pytest.mark.parametrize(("layer", "follows"), [("a", False), ("c", True)])
+def test_a_dead_layer_loses_the_signal_behind_it(layer: str, follows: bool) -> None:
+    """What it hands on is the same for every input; what lies before it is not its fault."""
+    lost = finding("signal_lost", f"{layer}/activation")
+    assert told(finding(*DEAD_B), lost)[1][2] == follows
+    assert not told(finding(*DEAD_B, value=0.6), lost)[1][2], "some of its units still fire"
+
+
 @pytest.mark.parametrize("variable", ["a/kernel", "c/kernel"])
 def test_some_causes_reach_everywhere(variable: str) -> None:
     """Constant kernels and exploding gradients spare no layer, whichever is named first."""
@@ -168,6 +176,8 @@ def by_definition(symptom, findings, record):
             continue
         if cause.diagnosis == "dead_relu":
             explains = cause.value >= causes.WHOLE_LAYER
+            if symptom.diagnosis == "signal_lost":
+                explains = explains and rank(cause.variable) <= rank(symptom.variable)
         elif cause.diagnosis in causes.ANYWHERE:
             explains = True
         else:

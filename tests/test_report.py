@@ -21,7 +21,15 @@ from tbwatch.tab import picture, recorded
 from tbwatch.testing import make_layout, make_record
 from tests.board import write_run
 from tests.browser import Browser, needs_browser
-from tests.test_tab import ALERTS, LOST_FROM, UPDATES, pictures, records, unpacked
+from tests.test_tab import (
+    ALERTS,
+    LOST_FROM,
+    UPDATES,
+    check_losses,
+    pictures,
+    records,
+    unpacked,
+)
 
 HOSTILE = "</script><img src=x onerror=\"window.hacked='yes'\">/kernel"
 
@@ -54,6 +62,7 @@ def test_the_page_carries_what_was_recorded(log_dir, tmp_path, capsys):
     _, values = unpacked(base64.b64decode(data["series"]["sick"]["update_ratio"]))
     assert np.isposinf(values[LOST_FROM - 1 :, [0, 2]]).all()
     assert np.isnan(values[LOST_FROM - 1 :, 1]).all()
+    check_losses(*unpacked(base64.b64decode(data["series"]["sick"]["loss"])))
     assert data["run"]["sick"]["alerts"] == [alert.to_json() for alert in ALERTS]
     histograms = data["histograms"]["healthy"]["conv1/kernel"]["weights"]
     assert histograms["steps"] == [1, 101, 201]

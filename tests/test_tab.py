@@ -27,6 +27,7 @@ ROOT = "/data/plugin/tbwatch"
 NAMES = ("conv1/kernel", "conv1/bias", "out/kernel")
 UPDATES = 300
 LOST_FROM = 250  # update at which the sick run's numbers are lost
+UNKNOWN_AT = 7  # update whose loss nobody reported
 
 
 def records(count=UPDATES, lost_from=None):
@@ -35,10 +36,12 @@ def records(count=UPDATES, lost_from=None):
     for step in range(1, count + 1):
         ratios = 10.0 ** -(np.arange(3) + step / count)
         if lost_from and step >= lost_from:
-            lost = {"update_norm": np.nan, "weight_nonfinite": [5.0, 0.0, 5.0]}
+            lost = {"update_norm": np.nan, "weight_nonfinite": [5.0, 0.0, 5.0], "loss": np.nan}
             yield make_record(step, layout, update_ratio=[np.nan] * 3, **lost)
         else:
-            yield make_record(step, layout, update_ratio=ratios)
+            known = step != UNKNOWN_AT
+            loss = {"loss": 2.0 / step if known else np.nan, "loss_is_known": known}
+            yield make_record(step, layout, update_ratio=ratios, learning_rate=step / 8, **loss)
 
 
 def pictures(record):
@@ -110,6 +113,26 @@ def test_the_tab_is_listed_and_active(server):
     assert found["enabled"]
     module = server.get(found["loading_mechanism"]["module_path"]).decode()
     assert "export async function render()" in module
+
+
+def check_losses(head, losses):
+    """Those of the sick run, as they were written."""
+    assert head["steps"] == list(range(1, UPDATES + 1))
+    assert losses.shape == (UPDATES, 1)
+    expected = 2.0 / np.arange(1, LOST_FROM)
+    expected[UNKNOWN_AT - 1] = np.nan
+    np.testing.assert_allclose(losses[: LOST_FROM - 1, 0], expected, rtol=1e-6)
+    assert np.isposinf(losses[LOST_FROM - 1 :]).all(), "reported, and not finite"
+
+
+def test_what_is_of_the_whole_run(server):
+    """The loss, where it was reported, and the learning rate, each as one column."""
+    run = server.json(f"{ROOT}/run", run="sick/tbwatch")
+    named = [q["name"] for q in run["quantities"] if q["of"] == "run"]
+    assert named == ["loss", "global_gradient_norm", "learning_rate"]
+    check_losses(*series(server, "sick/tbwatch", "loss"))
+    _, rates = series(server, "healthy/tbwatch", "learning_rate")
+    np.testing.assert_array_equal(rates[:, 0], np.arange(1, UPDATES + 1) / 8)
 
 
 def test_runs_are_listed_with_what_was_found(server):
@@ -187,7 +210,7 @@ def test_what_does_not_exist_is_refused_with_a_sentence(server):
     assert code == 404
     assert "'nowhere'" in sentence
     assert "healthy/tbwatch, sick/tbwatch" in sentence
-    code, sentence = refused(server, "series", run="sick/tbwatch", quantity="loss")
+    code, sentence = refused(server, "series", run="sick/tbwatch", quantity="epoch")
     assert code == 404
     assert "update_ratio" in sentence
     code, sentence = refused(server, "picture", run="healthy/tbwatch", layer="conv1", step=7)

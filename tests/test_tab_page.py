@@ -305,8 +305,40 @@ def test_two_runs_beside_each_other(browser, server):
     browser.wait_for(lambda: len(browser.all(".heatmap canvas")) == 2)
     assert [title.text for title in browser.all(".maps h2")] == ["bad", "good"]
     assert len(browser.all(".legend")) == 1
+    heads = [head.text for head in browser.all("section[aria-label=Alerts] h2")]
+    assert heads == ["Alerts of bad (3)", "Alerts of good (0)"]
     boxes = [box.get_attribute("checked") for box in browser.all(".runs input")]
     assert boxes.count("true") == 1
+
+
+def curves(browser):
+    """What the charts show, as a screen reader is told."""
+    script = "return [...document.querySelectorAll('.chart canvas')].map((c) => c.ariaLabel)"
+    return browser.run(script)
+
+
+def test_the_whole_run_is_shown_until_a_variable_is_chosen(browser, server):
+    """Its loss; then a variable's norms, beside those of the other run; then the run again."""
+    opened(browser, server, run="bad/tbwatch", other="good/tbwatch")
+    browser.wait_for(lambda: "Loss of bad; loss: last 1" in curves(browser))
+    assert "Loss of good; loss: last 1" in curves(browser)
+    browser.all(".alert button")[0].click()
+    browser.wait_for(lambda: any(c.startswith("Norms of good; weight") for c in curves(browser)))
+    assert any(c.startswith("Norms of bad; weight norm") for c in curves(browser))
+    browser.all("section[aria-label=Variable] button")[0].click()
+    browser.wait_for(lambda: "Loss of bad; loss: last 1" in curves(browser))
+    assert "p.tbwatch.row=" not in browser.hash
+
+
+def test_an_alert_about_the_loss_leads_to_its_curve(browser, server):
+    opened(browser, server, run="bad/tbwatch", row="loss", step=150)
+    browser.wait_for(lambda: "Loss; loss: last 1" in curves(browser))
+
+
+def test_a_quantity_of_the_whole_run_is_none_of_the_map(browser, server):
+    browser.open(address(server, run="good/tbwatch", quantity="loss"))
+    browser.wait_for(lambda: "did not record loss" in browser.text(".maps"))
+    assert "update ratio" in browser.text("select")
 
 
 def test_names_are_text(browser, server):

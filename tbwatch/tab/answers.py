@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,13 +14,21 @@ from tbwatch.alerts import SEVERITIES, Alert
 from tbwatch.histogram import LOWEST_EXPONENT
 from tbwatch.layout import Layout
 from tbwatch.layout_json import layout_to_json
-from tbwatch.quantities import ACTIVATION_NAMES, ACTIVATION_QUANTITIES, NAMES, QUANTITIES
+from tbwatch.quantities import (
+    ACTIVATION_NAMES,
+    ACTIVATION_QUANTITIES,
+    NAMES,
+    QUANTITIES,
+    RUN_NAMES,
+    RUN_QUANTITIES,
+)
 
 _OF_VARIABLE = ("gradient_nonfinite", "weight_nonfinite", "update_nonfinite")
 # Quantity -> counts that tell a lost number from one that was never there.
 NONFINITE_OF: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(NAMES, _OF_VARIABLE),
     **dict.fromkeys(ACTIVATION_NAMES, ("activation_nonfinite",)),
+    **dict.fromkeys(RUN_NAMES, ()),
 }
 
 
@@ -92,7 +100,11 @@ def run_answer(
         "frozen": data["frozen"],
         "quantities": [
             {**dataclasses.asdict(quantity), "of": of}
-            for of, every in (("variables", QUANTITIES), ("activations", ACTIVATION_QUANTITIES))
+            for of, every in (
+                ("variables", QUANTITIES),
+                ("activations", ACTIVATION_QUANTITIES),
+                ("run", RUN_QUANTITIES),
+            )
             for quantity in every
             if quantity.name in held
         ],
@@ -121,6 +133,20 @@ def with_nonfinite(series: Series, counts: Sequence[Series]) -> Series:
             if step in rows and len(rows[step]) == values.shape[1]:
                 values[row, np.isnan(values[row]) & (rows[step] > 0)] = np.inf
     return dataclasses.replace(series, values=values)
+
+
+def of_run(values: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    """A quantity of whole updates as a column `[N, 1]`, infinite where it is no number.
+
+    Args:
+        values: the `UPDATE_VALUES` that are needed, `[N]` each.
+        name: of the quantity.
+    """
+    column = values[name].astype(np.float32)
+    if name == "loss":
+        # NaN stands for "nobody reported it" too.
+        column = np.where(np.isnan(column) & (values["loss_is_known"] > 0), np.inf, column)
+    return column[:, None]
 
 
 def packed(series: Series) -> bytes:

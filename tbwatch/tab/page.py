@@ -26,6 +26,7 @@ MODULES = (
     "alerts.js",
     "maps.js",
     "chart.js",
+    "curves.js",
     "histograms.js",
     "runs.js",
     "variable.js",

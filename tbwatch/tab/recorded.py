@@ -18,15 +18,16 @@ from tbwatch import format as fmt
 from tbwatch.framing import read_frames
 from tbwatch.histogram import MAGNITUDES
 from tbwatch.layout import Layout
-from tbwatch.quantities import ACTIVATION_NAMES, NAMES
+from tbwatch.quantities import ACTIVATION_NAMES, NAMES, RUN_NAMES
 from tbwatch.reader import Run, record_files
-from tbwatch.record import Record
+from tbwatch.record import UPDATE_VALUES, Record
 from tbwatch.tab.answers import (
     NONFINITE_OF,
     Head,
     Series,
     head_answer,
     magnitudes_answer,
+    of_run,
     packed,
     run_answer,
     with_nonfinite,
@@ -76,6 +77,8 @@ def series_of(run: Run, quantity: str, most: int = MOST_NUMBERS) -> Series:
         quantity: its name.
         most: how many numbers may be left; records are thinned out evenly, the last one kept.
     """
+    if quantity in RUN_NAMES:
+        return _of_run(run, quantity, most)
     layout = layout_of(run)
     of_activations = quantity in ACTIVATION_NAMES
     columns = len(layout.activations) if of_activations else len(layout)
@@ -96,6 +99,16 @@ def series_of(run: Run, quantity: str, most: int = MOST_NUMBERS) -> Series:
 
     found = with_nonfinite(series(quantity), [series(name) for name in NONFINITE_OF[quantity]])
     return dataclasses.replace(found, left_out=len(held) - len(kept))
+
+
+def _of_run(run: Run, name: str, most: int) -> Series:
+    records = [record for record in run.records if not record.is_last]  # the end is no sample
+    chosen = [records[at] for at in evenly(len(records), most)]
+    values = {
+        column: np.array([float(getattr(record, column)) for record in chosen], np.float32)
+        for column in UPDATE_VALUES
+    }
+    return Series([record.step for record in chosen], of_run(values, name))
 
 
 def evenly(count: int, most: int) -> list[int]:
@@ -119,7 +132,8 @@ def _head(name: str, run: Run) -> Head:
 def _held(run: Run) -> list[str]:
     """Quantities that any record has a number for."""
     found = {name for record in run.records for name in (*record.quantities, *record.activations)}
-    return [name for name in (*NAMES, *ACTIVATION_NAMES) if name in found]
+    named = [name for name in (*NAMES, *ACTIVATION_NAMES) if name in found]
+    return [*named, *(RUN_NAMES if run.records else ())]
 
 
 def _drawn(run: Run) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str, str]]]:

@@ -18,14 +18,16 @@ from tbwatch.decoding import alerts_from_text
 from tbwatch.histogram import MAGNITUDES
 from tbwatch.layout import Layout
 from tbwatch.layout_json import layout_from_json
-from tbwatch.quantities import ACTIVATION_NAMES, NAMES
+from tbwatch.quantities import ACTIVATION_NAMES, NAMES, RUN_NAMES
 from tbwatch.reader import holding_of, joined, natural
+from tbwatch.record import UPDATE_VALUES
 from tbwatch.tab.answers import (
     NONFINITE_OF,
     Head,
     Series,
     head_answer,
     magnitudes_answer,
+    of_run,
     run_answer,
     with_nonfinite,
 )
@@ -71,7 +73,7 @@ class Source:
         return run_answer(
             Head(run, shown_name(run), _last_update(tags), alerts, holding),
             layout,
-            {tag.removeprefix(fmt.SERIES_PREFIX) for tag in tags},
+            _held(tags),
             [problem] * bool(problem) + problems,
         )
 
@@ -82,10 +84,13 @@ class Source:
             NotFoundError: if there is no such run, or no such quantity in it.
         """
         tags = self._tags(run)
-        tag = fmt.quantity_tag(quantity)
-        if quantity not in (*NAMES, *ACTIVATION_NAMES) or tag not in tags:
-            held = ", ".join(sorted(t.removeprefix(fmt.SERIES_PREFIX) for t in tags))
-            raise errors.NotFoundError(f"run {run!r} has no {quantity!r}; it has: {held}")
+        held = _held(tags)
+        if quantity not in held:
+            raise errors.NotFoundError(
+                f"run {run!r} has no {quantity!r}; it has: {', '.join(held)}"
+            )
+        if quantity in RUN_NAMES:
+            return self._of_run(run, quantity)
         layout, _ = _layout(tags)
         columns = len(layout) if quantity in NAMES else len(layout.activations)
         found = self._columns(run, [quantity], columns)[0]
@@ -93,6 +98,13 @@ class Source:
             return found
         counts = [name for name in NONFINITE_OF[quantity] if fmt.quantity_tag(name) in tags]
         return with_nonfinite(found, self._columns(run, counts, columns))
+
+    def _of_run(self, run: str, name: str) -> Series:
+        points = self._read([run], [fmt.UPDATE_TAG]).get(run, {}).get(fmt.UPDATE_TAG, ())
+        kept = [p for p in points if _is_floats(p.numpy, len(UPDATE_VALUES))]
+        rows = np.array([p.numpy for p in kept], np.float32).reshape(len(kept), len(UPDATE_VALUES))
+        values = of_run({column: rows[:, at] for at, column in enumerate(UPDATE_VALUES)}, name)
+        return Series([int(p.step) for p in kept], values, len(points) - len(kept))
 
     def _columns(self, run: str, quantities: Sequence[str], columns: int) -> list[Series]:
         tags = [fmt.quantity_tag(name) for name in quantities]
@@ -207,6 +219,12 @@ def shown_name(run: str) -> str:
     """
     head, _, last = run.replace("\\", "/").rpartition("/")
     return (head or ".") if last == fmt.SUBRUN else run
+
+
+def _held(tags: Mapping[str, Any]) -> list[str]:
+    """Quantities of a run."""
+    named = [name for name in (*NAMES, *ACTIVATION_NAMES) if fmt.quantity_tag(name) in tags]
+    return [*named, *(RUN_NAMES if fmt.UPDATE_TAG in tags else ())]
 
 
 def _last_update(tags: Mapping[str, Any]) -> int:

@@ -5,7 +5,7 @@ import { choice, make } from "./dom.js";
 import { Maps } from "./maps.js";
 import { runTable } from "./runs.js";
 import { State } from "./state.js";
-import { variablePanel } from "./variable.js";
+import { runPanel, variablePanel } from "./variable.js";
 
 const POLL = 10_000; // milliseconds
 const EMPTY =
@@ -139,13 +139,14 @@ export class App {
       const runs = await Promise.all(
         chosen.map(async (run) => {
           const details = await this.detailsOf(run);
-          const isHeld = details.quantities.some(({ name }) => name === quantity);
+          const isHeld = details.quantities.some((q) => q.name === quantity && q.of !== "run");
           return { details, series: isHeld ? await this.seriesOf(run, quantity) : null };
         }),
       );
       if (turn !== this.turn) return;
       this.say(runs.flatMap(({ details }) => details.problems).join(" "));
       this.current = runs[0].details;
+      this.other = runs.length > 1 ? runs[1].details : null;
       this.maps.show(runs, this.isDark);
       this.showAlerts();
       await this.showVariable(turn);
@@ -155,39 +156,35 @@ export class App {
   }
 
   showAlerts() {
-    const { name, alerts } = this.current;
     const { severity, holding } = this.state.values;
     const options = SEVERITIES.map((one) => [one, one === "critical" ? one : `${one} and up`]);
-    const filter = choice("show", options, severity, (value) => this.state.set({ severity: value }));
-    this.alerts.replaceChildren(
+    const filters = make(
+      "div",
+      { class: "filters" },
+      choice("show", options, severity, (value) => this.state.set({ severity: value })),
       make(
-        "div",
-        { class: "title" },
-        make("h2", {}, `Alerts of ${name} (${causes(alerts).length})`),
-        filter,
-        make(
-          "label",
-          { class: "choice" },
-          make("input", {
-            type: "checkbox",
-            checked: holding !== "",
-            change: (event) => this.state.set({ holding: event.target.checked ? "yes" : "" }),
-          }),
-          "only what holds",
-        ),
+        "label",
+        { class: "choice" },
+        make("input", {
+          type: "checkbox",
+          checked: holding !== "",
+          change: (event) => this.state.set({ holding: event.target.checked ? "yes" : "" }),
+        }),
+        "only what holds",
       ),
-      alertList(alerts, this.state.values, (row, step) => this.state.set({ row, step })),
     );
+    const select = (row, step) => this.state.set({ row, step });
+    const lists = [this.current, this.other].filter(Boolean).flatMap(({ name, alerts }) => [
+      make("h2", {}, `Alerts of ${name} (${causes(alerts).length})`),
+      alertList(alerts, this.state.values, select),
+    ]);
+    lists.splice(1, 0, filters);
+    this.alerts.replaceChildren(...lists);
   }
 
   async showVariable(turn) {
     const { row, step, axis } = this.state.values;
-    if (!row) {
-      const hint = "Click a row of the map, or an alert, to see the curves.";
-      this.variable.replaceChildren(make("p", { class: "soft" }, hint));
-      return;
-    }
-    const last = Math.max(this.current.last_update, 1);
+    const last = Math.max(this.current.last_update, this.other ? this.other.last_update : 0, 1);
     const { from, to } = this.maps.view;
     const view = axis === "update" ? [from, Math.min(to, last)] : [0, last];
     const data = {
@@ -197,10 +194,28 @@ export class App {
       pictures: (run, layer) => this.data.pictures(run, layer),
       picture: (run, layer, update) => this.data.picture(run, layer, update),
     };
-    const shown = { name: row, run: this.current, view, step, isDark: this.isDark };
-    const panel = await variablePanel(shown, data);
+    const { current: run, other, isDark } = this;
+    const shown = { name: row, run, other, view, step, isDark };
+    // An alert may be about the whole run.
+    const isOfRun = ["", "loss", "learning_rate", "loss_scale"].includes(row);
+    const panel = await (isOfRun ? runPanel : variablePanel)(shown, data);
     if (turn !== this.turn) return;
-    this.variable.replaceChildren(make("h2", {}, make("code", {}, row)), panel);
+    const hint = "Click a row of the map, or an alert, to see the curves of a variable.";
+    const head = isOfRun
+      ? [make("h2", {}, "The whole run"), make("p", { class: "soft" }, hint)]
+      : [
+          make(
+            "div",
+            { class: "title" },
+            make("h2", {}, make("code", {}, row)),
+            make(
+              "button",
+              { type: "button", click: () => this.state.set({ row: "", step: "" }) },
+              "Back to the whole run",
+            ),
+          ),
+        ];
+    this.variable.replaceChildren(...head, panel);
   }
 }
 

@@ -1,6 +1,6 @@
 // A small chart of lines over updates.
 
-import { make, shown, sized, themed } from "./dom.js";
+import { make, short, shown, sized, themed } from "./dom.js";
 import { ticks } from "./view.js";
 
 const HEIGHT = 150;
@@ -11,12 +11,15 @@ const DASHES = [[], [6, 3], [2, 2]];
 
 /**
  * A chart of one or more lines.
- * @param {Object} chart `title`, `lines` (`name`, `steps`, `values`), `isLog`, `band` (healthy
- *   values), `view` (updates at the edges), `step` (selected update)
+ * @param {Object} chart `title`, `lines` (`name`, `steps`, `values`), `every` (the lines that
+ *   share the scale), `isLog`, `band` (healthy values), `view` (updates at the edges), `step`
+ *   (selected update)
  */
 export function lineChart(chart) {
   const canvas = make("canvas", { role: "img", "aria-label": described(chart) });
-  const names = chart.lines.map(({ name }, at) =>
+  // The title of a single line says it all.
+  const named = chart.lines.length > 1 ? chart.lines : [];
+  const names = named.map(({ name }, at) =>
     make("span", { class: "key", style: `color:var(${LINES[at % 3]})` }, name),
   );
   const element = make("figure", { class: "chart" });
@@ -31,13 +34,13 @@ function described({ title, lines }) {
   return `${title}; ${last.join(", ")}`;
 }
 
-function paint(canvas, width, { lines, isLog, band, view, step }) {
+function paint(canvas, width, { lines, every, isLog, band, view, step }) {
   const context = sized(canvas, width, HEIGHT + BOTTOM);
   const place = (value) => (isLog ? Math.log10(value) : value);
   const usable = (value) => Number.isFinite(value) && (!isLog || value > 0);
   const inView = ({ steps, values }) =>
     values.filter((value, i) => usable(value) && steps[i] >= view[0] && steps[i] <= view[1]);
-  const heights = lines.flatMap(inView).map(place);
+  const heights = every.flatMap(inView).map(place);
   if (band && isLog && heights.length) {
     // A band far away would flatten the lines.
     const [low, high] = [Math.min(...heights), Math.max(...heights)];
@@ -63,7 +66,7 @@ function paint(canvas, width, { lines, isLog, band, view, step }) {
   context.textAlign = "right";
   context.textBaseline = "middle";
   for (const at of marks(low, high, isLog)) {
-    context.fillText(shown(isLog ? 10 ** at : at), LEFT - 6, y(at));
+    context.fillText(short(isLog ? 10 ** at : at), LEFT - 6, y(at));
     context.beginPath();
     context.moveTo(LEFT, y(at));
     context.lineTo(width - 6, y(at));
@@ -109,5 +112,20 @@ function marks(low, high, isLog) {
     for (let at = Math.ceil(low); at <= high; at += every) found.push(at);
     return found.length > 1 ? found : [low + (high - low) / 4, low + (3 * (high - low)) / 4];
   }
-  return [0.1, 0.5, 0.9].map((part) => low + part * (high - low));
+  const size = 10 ** Math.floor(Math.log10((high - low) / 2));
+  const every = size * [5, 2, 1].find((times) => (high - low) / (size * times) >= 2);
+  const found = [];
+  for (let at = Math.ceil(low / every); at * every <= high; at += 1) found.push(at * every);
+  return found;
+}
+
+/** Whether the values of all lines are positive and differ by more than a hundredfold. */
+export function isWide(lines) {
+  let [low, high] = [Infinity, 0];
+  for (const { values } of lines) {
+    for (const value of values) {
+      if (Number.isFinite(value)) [low, high] = [Math.min(low, value), Math.max(high, value)];
+    }
+  }
+  return low > 0 && high > 100 * low;
 }

@@ -67,7 +67,7 @@ export class Maps {
 
   showOne({ details, series }, at, scale, colors) {
     const { quantity, group, filter, axis, row, step, severity } = this.state.values;
-    const held = details.quantities.find(({ name }) => name === quantity);
+    const held = details.quantities.find(({ name, of }) => name === quantity && of !== "run");
     const names = details[held ? held.of : "variables"].map(({ name }) => name);
     const rows = rowsOf(names, group, filter);
     this.shown[at] = null;
@@ -136,8 +136,10 @@ export class Maps {
     if (this.controls.dataset.signature === signature) return; // somebody may be typing
     this.controls.dataset.signature = signature;
     const set = (key) => (value) => this.state.set({ [key]: value });
-    const quantities = details.quantities.map(({ name }) => [name, name.replaceAll("_", " ")]);
-    if (!details.quantities.some(({ name }) => name === quantity)) {
+    const quantities = details.quantities
+      .filter(({ of }) => of !== "run")
+      .map(({ name }) => [name, name.replaceAll("_", " ")]);
+    if (!quantities.some(([name]) => name === quantity)) {
       quantities.unshift([quantity, `${quantity.replaceAll("_", " ")} (not recorded)`]);
     }
     this.controls.replaceChildren(

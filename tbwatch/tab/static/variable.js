@@ -1,72 +1,35 @@
 // Everything about one variable or activation: curves, histograms, kernels, links.
 
-import { lineChart } from "./chart.js";
+import { curves } from "./curves.js";
 import { make, shown } from "./dom.js";
 import { byPower, histogramPicture, power } from "./histograms.js";
 
-const CHARTS = [
-  { title: "Norms", isLog: true, of: ["weight_norm", "gradient_norm", "update_norm"] },
-  {
-    title: "Relative change",
-    isLog: true,
-    of: ["update_ratio", "window_change"],
-    band: [1e-4, 1e-2],
-  },
-  { title: "Shares", isLog: false, of: ["gradient_zero_fraction", "update_zero_fraction"] },
-  { title: "Activation", isLog: false, of: ["activation_mean", "activation_std", "unit_std"] },
-  {
-    title: "Units",
-    isLog: false,
-    of: ["activation_zero_fraction", "dead_units", "saturated_fraction"],
-  },
-];
-
-/** One column of a series. */
-export function column(series, at) {
-  const { rows, columns, values } = series;
-  return Array.from({ length: rows }, (_, row) => values[row * columns + at]);
-}
-
 /**
  * The panel of a variable.
- * @param {Object} shownState `name`, `run` (details of the run), `view`, `step`, `isDark`
+ * @param {Object} shownState `name`, `run` (details of the run), `other` (of the run beside it, or
+ *   null), `view`, `step`, `isDark`
  * @param {Object} data the api
  */
-export async function variablePanel({ name, run, view, step, isDark }, data) {
-  const variable = run.variables.findIndex((v) => v.name === name);
-  // The output of a layer is called <layer>/activation in alerts.
-  const layer = name.replace(/\/activation$/, "");
-  const activation = run.activations.findIndex((a) => a.name === name || a.name === layer);
-  if (variable < 0 && activation < 0) {
+export async function variablePanel({ name, run, other, view, step, isDark }, data) {
+  const [source, beside] = [place(run, name), other && place(other, name)];
+  if (!source) {
     const sentence = `${name} is no variable of this run: its alert has the numbers.`;
     return make("p", { class: "soft" }, sentence);
   }
-  const of = variable >= 0 ? "variables" : "activations";
-  const at = variable >= 0 ? variable : activation;
-  const held = new Set(run.quantities.filter((q) => q.of === of).map((q) => q.name));
-  const charts = [];
-  for (const chart of CHARTS) {
-    const names = chart.of.filter((quantity) => held.has(quantity));
-    if (!names.length) continue;
-    const found = await Promise.all(names.map((quantity) => data.series(run.run, quantity)));
-    const lines = found.map((series, i) => ({
-      name: names[i].replaceAll("_", " "),
-      steps: series.steps,
-      values: column(series, at),
-    }));
-    if (lines.every(({ values }) => values.every(Number.isNaN))) continue;
-    charts.push(lineChart({ ...chart, lines, view, step }));
-  }
+  const { of, at } = source;
+  const sources = beside ? [source, beside] : [source];
+  const charts = await curves(sources, { view, step }, data.series);
   const panel = make("div", {}, facts(run, of, at), ...charts);
   const histograms = await data.histograms(run.run, run[of][at].name);
+  const whose = beside ? ` of ${run.name}` : "";
   for (const [kind, found] of Object.entries(histograms)) {
     if (found.steps.length) {
-      panel.append(histogramPicture(`Distribution of ${kind} over updates`, found, isDark));
+      panel.append(histogramPicture(`Distribution of ${kind} over updates${whose}`, found, isDark));
     }
   }
   if (of === "variables") {
     const found = await data.magnitudes(run.run, name);
-    const title = "Magnitudes of gradients over updates";
+    const title = `Magnitudes of gradients over updates${whose}`;
     if (found.steps.length) panel.append(histogramPicture(title, byPower(found), isDark, power));
   }
   if (of === "variables" && name.endsWith("/kernel")) {
@@ -75,6 +38,22 @@ export async function variablePanel({ name, run, view, step, isDark }, data) {
     if (steps.length) panel.append(kernels(data, run.run, of, steps, step));
   }
   return panel;
+}
+
+/** Where a name stands in a run: among its variables or its activations; null if nowhere. */
+function place(run, name) {
+  const at = run.variables.findIndex((variable) => variable.name === name);
+  if (at >= 0) return { run, of: "variables", at };
+  // The output of a layer is called <layer>/activation in alerts.
+  const layer = name.replace(/\/activation$/, "");
+  const found = run.activations.findIndex((a) => a.name === name || a.name === layer);
+  return found >= 0 ? { run, of: "activations", at: found } : null;
+}
+
+/** The panel of the whole run: its loss, its gradients, its learning rate. */
+export async function runPanel({ run, other, view, step }, data) {
+  const sources = [run, other].filter(Boolean).map((one) => ({ run: one, of: "run", at: 0 }));
+  return make("div", {}, ...(await curves(sources, { view, step }, data.series)));
 }
 
 function facts(run, of, at) {
