@@ -49,7 +49,7 @@ class Finding:
     follows: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Alert:
     """A change of state: a finding that was raised, worsened or cleared.
 
@@ -104,6 +104,11 @@ class Alert:
     def link(self) -> str:
         """Where the documentation explains this diagnosis: page and anchor."""
         return f"{DOCS_PAGE}#{self.diagnosis.replace('_', '-')}"
+
+    def __repr__(self) -> str:
+        more = f" and {len(self.variables) - 1} more" if len(self.variables) > 1 else ""
+        what = f"{self.severity} {self.diagnosis} {self.state} at update {self.step}"
+        return plain(f"<Alert {what}: {shown(self.variable)}{more}>")
 
     def __str__(self) -> str:
         head = f"{self.severity.upper()} {plain(self.diagnosis)} ({self.state})"

@@ -92,6 +92,16 @@ def decode_metadata(content: bytes) -> dict[str, Any]:
     return data
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> counted(1, "alert"), counted(0, "alert")
+        ('1 alert', '0 alerts')
+    """
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def text(value: object) -> str:
     """A text out of JSON, as it is; TypeError if it is none."""
     if not isinstance(value, str):

@@ -9,6 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
+from tbwatch.format import counted
+
 # The floor of the update ratio's denominator. A variable that starts at zero (a bias, a beta)
 # has no scale of its own: without the larger floor its first updates would all read as 100 %.
 FLOOR = 1e-12
@@ -138,7 +140,7 @@ class Setup:
     global_clipnorm: float | None = None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Layout:
     """The watched variables in forward order: row v of every `[V]` array belongs to variable v.
 
@@ -153,6 +155,10 @@ class Layout:
     frozen: tuple[str, ...] = ()
     activations: tuple[WatchedActivation, ...] = ()
     setup: Setup = Setup()
+
+    def __repr__(self) -> str:
+        of = counted(len(self.activations), "activation")
+        return f"<Layout of {counted(len(self), 'variable')}, {of}>"
 
     def __len__(self) -> int:
         return len(self.variables)

@@ -13,6 +13,7 @@ from tbwatch.alerts import Alert
 from tbwatch.callbacks._base import LogDir
 from tbwatch.callbacks.watch import LoopCallback
 from tbwatch.detectors.rule import check_int
+from tbwatch.format import counted
 from tbwatch.loop_hook import LoopHook
 from tbwatch.session import Session
 from tbwatch.sessions import is_watched
@@ -101,6 +102,11 @@ class LoopWatch:
         session, self._session = self._session, None
         if session is not None:
             session.leave(self._watch.members())
+            self._watch.say_last(session.problems)
+
+    def __repr__(self) -> str:
+        found = counted(len(self.alerts), "alert")
+        return f"<LoopWatch {self.log_dir!r}: {found}, {'open' if self._session else 'closed'}>"
 
     def __enter__(self) -> LoopWatch:
         return self

@@ -19,7 +19,7 @@ from tensorboard.compat.proto import event_pb2
 from tbwatch.alerts import Alert
 from tbwatch.decoding import Decoded, EventDecoder
 from tbwatch.flight_log import FlightLog
-from tbwatch.format import FILE_SUFFIX, SUBRUN
+from tbwatch.format import FILE_SUFFIX, SUBRUN, counted, plain
 from tbwatch.framing import read_frames
 from tbwatch.record import Record
 
@@ -31,7 +31,7 @@ class ReadError(ValueError):
     """A log directory that does not exist, is a file, or holds no records."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Run:
     """What the event files of one run hold.
 
@@ -55,6 +55,10 @@ class Run:
     notes: list[str]
     steps: list[int]
     flight: FlightLog | None = None
+
+    def __repr__(self) -> str:
+        held = f"{counted(len(self.steps), 'record')}, {counted(len(self.alerts), 'alert')}"
+        return f"<Run {plain(self.name)}: {held}>"
 
 
 def find_runs(log_dir: str | os.PathLike[str]) -> list[Path]:

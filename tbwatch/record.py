@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tbwatch.format import counted
 from tbwatch.layout import Layout
 
 # Values of a record that belong to the whole update, in the order of the packed series.
@@ -25,7 +26,7 @@ UPDATE_VALUES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Record:
     """The statistics of one optimizer update, for all watched variables.
 
@@ -74,6 +75,10 @@ class Record:
     is_last: bool = False
     logs: Mapping[str, float] = dataclasses.field(default_factory=dict)
     activations: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        loss = f", loss {self.loss:.4g}" if self.loss_is_known else ""
+        return f"<Record of update {self.step}{loss}: {counted(len(self.layout), 'variable')}>"
 
     def quantity(self, name: str) -> np.ndarray:
         """The `[V]` array of a quantity; all NaN if this record does not hold it."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tbwatch.alerts import SEVERITIES, Alert
-from tbwatch.format import plain
+from tbwatch.format import counted, plain
 from tbwatch.reader import Run
 from tbwatch.record import Record
 from tbwatch.verdict import report
@@ -39,10 +39,10 @@ def alert_lines(runs: Mapping[str, Run], width: int) -> list[str]:
     lines = _alert_table(alerts, width) if alerts else []
     raised = raised_alerts(runs)
     if not raised:
-        return [*lines, f"No alerts in {_counted(len(runs), 'run')}."]
+        return [*lines, f"No alerts in {counted(len(runs), 'run')}."]
     numbers = [(sum(a.severity == s for a in raised), s) for s in reversed(SEVERITIES)]
     each = ", ".join(f"{number} {severity}" for number, severity in numbers if number)
-    return [*lines, f"{_counted(len(runs), 'run')}, {_counted(len(raised), 'alert')} ({each})"]
+    return [*lines, f"{counted(len(runs), 'run')}, {counted(len(raised), 'alert')} ({each})"]
 
 
 def alert_data(runs: Mapping[str, Run]) -> dict[str, Any]:
@@ -176,10 +176,6 @@ def _listed(names: Sequence[str], limit: int = 2) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 # --- tbwatch summary
 
 
@@ -199,7 +195,7 @@ def _headline(name: str, run: Run, last: Record | None, sampled: Record | None) 
         f"{plain(name)}: update {last.step} (epoch {last.epoch})",
         f"learning rate {rate}",
         f"loss {loss}",
-        _counted(len(run.steps), "record"),
+        counted(len(run.steps), "record"),
     ]
     if sampled is not None and sampled is not last:
         parts.append(f"variables as of update {sampled.step}")

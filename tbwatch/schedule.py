@@ -56,6 +56,20 @@ class Schedule:
             return True
         return self.epoch_freq > 0 and (epoch + 1) % self.epoch_freq == 0
 
+    def described(self) -> str:
+        """When updates are due, in words.
+
+        Example:
+            >>> Schedule("auto").described(), Schedule(10).described()
+            ('at each of the first 50 updates, then less often', 'at every 10th batch')
+        """
+        if self.update_freq == "auto":
+            dense = 2 * DENSE_UPDATES
+            return f"at each of the first {dense} updates, then less often"
+        if isinstance(self.update_freq, int):
+            return f"at every {_ordinal(self.update_freq)}batch"
+        return "at the end of each epoch"
+
     def most_within(self, updates: int) -> int:
         """The most due updates that so many consecutive updates can hold."""
         if isinstance(self.update_freq, int):
@@ -97,6 +111,14 @@ def check_epoch_freq(name: str, value: int) -> None:
         raise ValueError(
             f"{name} must be a number of epochs (an int of at least 0, 0 for never); got {value!r}."
         )
+
+
+def _ordinal(number: int) -> str:
+    """`2nd `, `10th `; nothing for 1."""
+    if number == 1:
+        return ""
+    last = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number % 100 in (11, 12, 13) else last} "
 
 
 def _next_auto(since: int) -> int:

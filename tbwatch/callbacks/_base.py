@@ -78,6 +78,9 @@ class PartCallback(SharedCallback):
     def members(self) -> Sequence[Part]:
         return [self]
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.log_dir!r}>"
+
     def start(self, model: keras.Model, layout: Layout) -> None:
         """The variables are known; the first watched update has not happened yet."""
 

@@ -44,6 +44,8 @@ class Judge(PartCallback):
         self.stop_on = sinks.check_stop_on(stop_on, known - {""})
         self.on_alert = on_alert
         self._reported: set[str] = set()
+        self.records = 0  # of this fit
+        self.announce: Callable[[keras.Model, Layout], None] | None = None
 
     @property
     def alerts(self) -> list[Alert]:
@@ -59,6 +61,8 @@ class Judge(PartCallback):
         """Begin anew for another model; a second fit of the same one goes on."""
         if self._is_new(model):
             self._panel.reset()
+        if self.announce is not None:
+            self.announce(model, layout)
 
     @property
     def begins_anew(self) -> bool:
@@ -76,6 +80,7 @@ class Judge(PartCallback):
 
     def judge(self, record: Record) -> list[Alert]:
         """New alerts of this record."""
+        self.records += bool(record.quantities)
         return self._panel.update(record)
 
     def notify(self, alert: Alert) -> None:
@@ -84,7 +89,8 @@ class Judge(PartCallback):
         if model is not None and sinks.stops(alert, self.stop_on):
             model.stop_training = True
         with contextlib.suppress(Exception):  # a log handler of the user that fails
-            sinks.log(alert, beside_progress_bar=(self.params or {}).get("verbose") == 1)
+            has_bar = (self.params or {}).get("verbose") in (1, "auto")
+            sinks.log(alert, beside_progress_bar=has_bar)
         if self.on_alert is not None:
             self.on_alert(alert)
 

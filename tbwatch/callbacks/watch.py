@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras
 
-from tbwatch import replicas
+from tbwatch import lines, replicas
 from tbwatch.alerts import Alert
 from tbwatch.callbacks._base import (
     LogDir,
@@ -27,6 +28,8 @@ from tbwatch.callbacks.judge import Judge
 from tbwatch.callbacks.kernel_grid import KernelGrid
 from tbwatch.callbacks.norms import GradientNorms
 from tbwatch.detectors import Chosen
+from tbwatch.format import counted
+from tbwatch.layout import Layout
 from tbwatch.parts import Part
 from tbwatch.selection import LayerSelection, Pattern, Selection
 from tbwatch.verdict import ranked, report
@@ -66,6 +69,9 @@ class Watch(SharedCallback):
         on_alert: called with each `Alert`.
         stop_on: names of diagnoses, rules or severities (and what is graver) that end the
             training, e.g. `{"nonfinite"}`.
+        verbose: print a line at the first update (what is watched, how often, where to) and one
+            at the end (what was found): 1 for yes, 0 for no. `"auto"`, the default: as Keras does,
+            so not in a `fit` with `verbose=0`. Alerts are logged in any case.
 
     Attributes:
         alerts: every alert of the run so far, oldest first; a model that is compiled anew, or
@@ -99,8 +105,11 @@ class Watch(SharedCallback):
         flight_recorder: int = 0,
         on_alert: Callable[[Alert], object] | None = None,
         stop_on: Collection[str] = (),
+        verbose: int | str = "auto",
     ) -> None:
         super().__init__()
+        lines.check_verbose(verbose)
+        self.verbose = verbose
         if optimizer is not None and not isinstance(optimizer, keras.optimizers.Optimizer):
             raise TypeError(f"optimizer must be a Keras optimizer, or None; got {optimizer!r}.")
         self.optimizer = optimizer
@@ -118,6 +127,8 @@ class Watch(SharedCallback):
             "update_freq": histogram_update_freq,
         }
         self._judge = Judge(log_dir, update_freq, selection, detectors, on_alert, stop_on)
+        self._judge.announce = self._say_first
+        self._has_begun = False
         self._parts: list[PartCallback] = [
             self._judge,
             GradientNorms(log_dir, update_freq=update_freq, **chosen),
@@ -175,6 +186,41 @@ class Watch(SharedCallback):
     def members(self) -> Sequence[Part]:
         """Its parts."""
         return self._parts
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """A fit begins."""
+        self._has_begun, self._judge.records = False, 0
+        super().on_train_begin(logs)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """A fit has ended."""
+        session = self._session
+        super().on_train_end(logs)
+        if session is not None:
+            self.say_last(session.problems)
+
+    def say_last(self, problems: Collection[str]) -> None:
+        """Print what was found; `problems` are kinds of failures."""
+        found, judge = self.holding, self._judge
+        self._say(lines.last_line(found, self.alerts, judge.records, len(problems), self.log_dir))
+
+    def _say_first(self, model: keras.Model, layout: Layout) -> None:
+        if self._has_begun:
+            return  # the step was traced once more
+        self._has_begun = True
+        when = self._judge.schedule.described()
+        self._say(lines.first_line(model.name, layout, when, self.log_dir))
+
+    def _say(self, line: str) -> None:
+        is_wanted = self.verbose
+        if is_wanted == "auto":
+            is_wanted = (self.params or {}).get("verbose") != 0
+        if is_wanted:
+            with contextlib.suppress(Exception):  # nobody can be told, and the training goes on
+                lines.say(line)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.log_dir!r}: {counted(len(self.alerts), 'alert')}>"
 
 
 class LoopCallback(Watch):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from tbwatch.alerts import Finding
@@ -51,6 +53,7 @@ class NonFinite(RunRule):
         """Forget everything seen."""
         super().reset()
         self._held: dict[str, tuple[Finding, int]] = {}
+        self._is_told = False  # whether the place where it arose is known
         self._last_finite_step = 0
         self._last_gradient_norm = float("nan")
 
@@ -63,6 +66,16 @@ class NonFinite(RunRule):
             self._last_finite_step = record.step
             if np.isfinite(record.global_gradient_norm):
                 self._last_gradient_norm = record.global_gradient_norm
+        if not self._held:
+            self._is_told = False
+        if self._is_told:
+            # Later records show how far it has spread, not where it arose.
+            first = {variable: finding for variable, (finding, _) in self._held.items()}
+            found = {
+                variable: first.get(variable, dataclasses.replace(finding, follows=True))
+                for variable, finding in found.items()
+            }
+        self._is_told |= any(finding.follows for finding in found.values())
         held = {}
         for variable, (finding, clean) in self._held.items():
             if variable not in found and clean + 1 < self.patience:

@@ -65,6 +65,27 @@ def test_the_loss_is_the_origin_if_all_activations_are_finite():
         assert "arises" not in alert.message
 
 
+def test_where_it_arose_is_kept_while_it_spreads():
+    """At the next update all weights are lost: what is left still names the loss, and its remedy.
+
+    What is new follows; once all is well again, the next time is judged by itself.
+    """
+    first = {"loss": math.nan, "gradient_nonfinite": [4096, 4096, 0]}
+    spread = {"loss": math.nan, "weight_nonfinite": 4096, "activation_nonfinite": 8}
+    again = {"activation_nonfinite": [0, 3, 8]}
+    values = {7: first, 8: spread, 9: spread, 30: again}
+    rule = NonFinite()
+    found = {s: rule.update(make_record(s, WITH_RELUS, **values.get(s, {}))) for s in range(1, 31)}
+    for step in (7, 8, 9, 10):
+        (origin,) = (finding for finding in found[step] if not finding.follows)
+        assert origin.variable == "loss"
+        assert "it arises in the loss itself" in origin.message
+    assert {f.variable for f in found[9]} == {"loss", *LAYOUT.names, *(r.label for r in RELUS)}
+    assert found[12] == []
+    (origin,) = (finding for finding in found[30] if not finding.follows)
+    assert origin.variable == "b/activation"
+
+
 def test_weights_that_were_lost_before_hide_the_origin():
     """With sparse samples the update that lost them was not recorded: forward order it is."""
     lost = {"weight_nonfinite": [1, 4096, 4096], "activation_nonfinite": 8, "loss": math.nan}
