@@ -211,6 +211,18 @@ class Facts:
         at_least = self.loss.recent - 2.0 * self.loss.recent_error
         return at_least > bar + AT_CHANCE * abs(bar)
 
+    def stays_worse_than_guessing(self, record: Record) -> bool:
+        """Whether a loss is above that of guessing, was never below it, and falls no more.
+
+        A penalty on weights is part of the loss, and would have to be taken off.
+        """
+        chance = record.layout.setup.chance_loss
+        if chance is None or any(v.regularized for v in record.layout.variables):
+            return False
+        loss, error = self.loss, 2.0 * self.loss.recent_error
+        is_above = loss.recent - error > (1 + AT_CHANCE) * chance
+        return is_above and not loss.was_below(chance) and loss.recent >= loss.older - error
+
     def stalled_for(self, record: Record) -> int:
         """Updates for which the loss has stood still."""
         return record.step - self._fell_at

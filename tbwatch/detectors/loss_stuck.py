@@ -78,19 +78,23 @@ class LossStuck(RunRule):
         loss, chance = facts.loss, record.layout.setup.chance_loss
         # After the last update nobody has to wait for a clearer fall than one of 1 %.
         flat = loss.fallen_by < STALLED and loss.most_likely_fallen_by < LEAST_NOTICED
-        stands = (facts.stands_still or (ended and flat)) and not (
+        is_worse = facts.stays_worse_than_guessing(record)
+        stands = (facts.stands_still or (ended and flat) or is_worse) and not (
             facts.first_step > 1 and not facts.at_chance
         )
         if not (long or ended) or not stands:
             self._said = ""
             return
         if not self._said:  # near the limit the diagnosis must not flicker
-            slow = self._median_ratio < SLOW_UPDATE_RATIO
+            # What a rate that is too high has thrown up may stand still, but not for a low rate.
+            slow = self._median_ratio < SLOW_UPDATE_RATIO and not is_worse
             self._said = TOO_LOW if slow else self.name
         too_slow = self._said != self.name
         message = f"it was {loss.start:.4g} and is {loss.recent:.4g} after {facts.updates} updates"
         if facts.at_chance:
             message += f", which is what guessing gives ({chance:.4g})"
+        elif is_worse:
+            message += f", which is worse than guessing ({chance:.4g})"
         if too_slow:
             message += (
                 f"; one update changes a typical kernel by {self._median_ratio:.0e} of its size "

@@ -129,6 +129,27 @@ def test_a_first_step_that_threw_the_loss_up():
     assert changes(_stuck(), _epochs(losses, layout=TEN_CLASSES)) == []
 
 
+def test_worse_than_guessing_for_good():
+    """A first step threw it up, and it came to rest above what guessing gives: no fall to boast of.
+
+    Not if it still falls, was once better, or a penalty on weights is part of it; and no verdict
+    on a low rate, however little moves.
+    """
+    losses = [2.3, 23.0, 20.0, 9.0, 5.0] + [3.0 - 0.01 * n for n in range(50)] + [2.5] * 345
+    still = {"layout": TEN_CLASSES, "update_ratio": 1e-9}
+    assert changes(_stuck(), _epochs(losses, **still)) == [(302, "raised")]
+    (alert,) = run(_stuck(), _epochs(losses, **still))
+    assert alert.diagnosis == "loss_stuck"
+    assert "worse than guessing (2.303)" in alert.message
+    penalised = make_layout(setup=TEN_CLASSES.setup, regularized=True)
+    assert changes(_stuck(), _epochs(losses, layout=penalised)) == []
+    assert changes(_stuck(), _epochs(losses)) == []
+    falling = [5000.0 - 10.0 * n for n in range(400)]
+    assert changes(_stuck(), _epochs(falling, layout=TEN_CLASSES)) == []
+    losses[50:90] = [1.5] * 40
+    assert changes(_stuck(), _epochs(losses, layout=TEN_CLASSES)) == []
+
+
 def test_a_run_that_goes_on_may_have_converged_before():
     """From update 1001 on a level loss says nothing, unless it is that of guessing."""
     later = {"first": 1001, "per_epoch": 100}
