@@ -47,7 +47,10 @@ class Judge(PartCallback):
 
     @property
     def alerts(self) -> list[Alert]:
-        """Every alert so far, oldest first."""
+        """Every alert of the run so far, oldest first.
+
+        A model that is compiled anew, or another one, begins a new run.
+        """
         return self._panel.alerts
 
     @property
@@ -128,12 +131,9 @@ class DeadUpdateDetector(Judge):
         stop_on: names of diagnoses, rules or severities (and what is graver) that end the
             training, e.g. `{"critical"}`.
 
-    Attributes:
-        alerts: every alert of the run so far, oldest first; a model that is compiled anew, or
-            another one, begins a new run.
-
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> model.fit(x, y, callbacks=[DeadUpdateDetector("logs/run1")])  # doctest: +SKIP

@@ -67,12 +67,9 @@ class Watch(SharedCallback):
         stop_on: names of diagnoses, rules or severities (and what is graver) that end the
             training, e.g. `{"nonfinite"}`.
 
-    Attributes:
-        alerts: every alert of the run so far, oldest first; a model that is compiled anew, or
-            another one, begins a new run.
-
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> watch = Watch("logs/run1")
@@ -141,7 +138,10 @@ class Watch(SharedCallback):
 
     @property
     def alerts(self) -> list[Alert]:
-        """Every alert so far, oldest first."""
+        """Every alert of the run so far, oldest first.
+
+        A model that is compiled anew, or another one, begins a new run.
+        """
         return self._judge.alerts
 
     @property
