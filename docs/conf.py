@@ -69,7 +69,7 @@ def _title(heading: str) -> str:
 def _pages_of_index(text: str) -> Iterator[tuple[str, list[str]]]:
     """The headings of `docs/index.md`, and the pages linked below each: the site's menu."""
     for part in re.split(r"^(?=#+ )", text, flags=re.MULTILINE):
-        links = re.findall(r"\]\(([^)#:]+)\.md\)", part)
+        links = re.findall(r"\]\(([^)#:]+)\.md[#)]", part)
         pages = [os.path.normpath(os.path.join("docs", link)) for link in links]
         if pages:
             yield _title(part.partition("\n")[0]), pages
