@@ -100,7 +100,9 @@ def add_menus(app: Sphinx, docname: str, content: list[str]) -> None:
         # What a program has written begins with the heading of its first table.
         text = re.sub("^##(?=#)", "#", content[0], flags=re.MULTILINE)
         content[0] = f"# {docname.rpartition('/')[2]}\n\n{text}"
-    content[0] += _menu("", [page for page, folder in below.items() if folder == docname])
+    mine = [page for page, folder in below.items() if folder == docname]
+    mine.sort(key=lambda page: f"{content[0]}{page}".find(page.removeprefix("docs/")))
+    content[0] += _menu("", mine)  # in the order in which the page links them
 
 
 def outdated(app: Sphinx, env: BuildEnvironment, *changes: set[str]) -> list[str]:

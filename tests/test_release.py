@@ -138,8 +138,8 @@ def test_metadata(about: Message, wheel: Path) -> None:
     assert names == {"tensorflow", "keras", "tensorboard", "numpy", "pillow"}
 
 
-def test_the_readme_is_shown_by_an_index(about: Message) -> None:
-    """The renderer of PyPI takes it; an index that cannot render a README refuses it."""
+def test_the_readme_is_whole_in_the_metadata(about: Message) -> None:
+    """As Markdown it has its title, its tables, and no fence that was left open."""
     markdown = pytest.importorskip("markdown_it").MarkdownIt("gfm-like", {"linkify": False})
     shown = markdown.render(about.get_payload())
     assert "<h1>tbwatch</h1>" in shown

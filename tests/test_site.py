@@ -187,7 +187,8 @@ def test_the_menu_follows_the_index(tmp_path: Path) -> None:
     """Headings of the index, its links in their order, folders below pages, the rest at the end."""
     page = "# The page {}\n"
     index = "# I\n\n## First\n\n[b](b.md), [a](a.md#the-page-a)\n\n## Second\n\n[b](b.md)\n"
-    pages = {name: page.format(name) for name in ("a", "b", "a__deep", "new")}
+    pages = {name: page.format(name) for name in ("b", "a__one", "a__two", "new")}
+    pages["a"] = page.format("a") + "\n[two](a/two.md), [one](a/one.md)\n"
     done = build(small_site(tmp_path, index=index, **pages), tmp_path / "out")
     assert done.returncode == 0, done.stderr
     html = (tmp_path / "out" / "docs" / "index.html").read_text("utf-8")
@@ -197,7 +198,8 @@ def test_the_menu_follows_the_index(tmp_path: Path) -> None:
         "First",
         "1The page b",
         "1The page a",
-        "2The page a__deep",
+        "2The page a__two",
+        "2The page a__one",
         "More",
         "1The page new",
     ]
