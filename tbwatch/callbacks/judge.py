@@ -122,14 +122,15 @@ class DeadUpdateDetector(Judge):
     Args:
         log_dir: as in `GradientNorms`.
         threshold: update ratio below which a variable counts as dead. 1e-7 is where float32 ends.
-        patience: consecutive records before an alert is raised, and before it is cleared.
-        warmup: updates before anything is raised.
+        patience: consecutive records before an alert is raised, and before it is cleared. 3
+            outlasts a single odd batch.
+        warmup: updates before anything is raised. 20 lets moment estimates settle.
         update_freq: as in `GradientNorms`.
         include: as in `WeightHistograms`.
         exclude: as in `WeightHistograms`.
-        on_alert: called with each `Alert`, for a chat message or a ticket.
+        on_alert: called with each `Alert`, for a chat message or a ticket; None for nothing.
         stop_on: names of diagnoses, rules or severities (and what is graver) that end the
-            training, e.g. `{"critical"}`.
+            training, e.g. `{"critical"}`. By default none does: what to do is for you to decide.
 
     Raises:
         TypeError: for an argument of another type than above, in one sentence.
