@@ -10,7 +10,11 @@ from typing import Any
 from tbwatch.format import plain, shown, text, whole
 from tbwatch.record import Record
 
+__all__ = ["SEVERITIES", "STATES", "Alert", "Finding"]
+
+#: How grave a finding is, the gravest last.
 SEVERITIES = ("info", "warning", "critical")
+#: What can become of a finding, in the order in which it can.
 STATES = ("raised", "worsened", "cleared")
 DOCS_PAGE = "docs/alerts.md"
 
@@ -19,20 +23,31 @@ DOCS_PAGE = "docs/alerts.md"
 class Finding:
     """What a detector holds to be wrong with one variable at one record.
 
+    A detector of your own returns it for as long as it holds; alerts are made of the changes.
+
     Attributes:
         rule: name of the detector, e.g. `"dead_update"`.
         diagnosis: the cause as far as it is known, e.g. `"zero_gradient"`; also the docs anchor.
         severity: one of `SEVERITIES`.
-        variable: name of the variable, or `"loss"`.
+        variable: name of the variable; `"loss"`, or `"run"` for what is about no variable.
         message: one sentence with the number.
-        value: the number that was judged.
-        threshold: what it was compared with.
-        remedy: one sentence on what to do.
-        evidence: further numbers, name -> value.
-        samples: consecutive records behind the verdict.
+        value: the number that was judged; NaN if there is none.
+        threshold: what it was compared with, in the unit of `value`; NaN if there is none.
+        remedy: one sentence on what to do; may be empty.
+        evidence: further numbers, name -> value; by default none.
+        samples: consecutive records behind the verdict; by default the one at hand.
         since: update of the first of them; None for the record at hand.
         follows: True for a variable that is only affected by what ails another one: in an alert
             it is listed behind those that are sick themselves.
+
+    Example:
+        >>> message = "one update changes it by 50 %."
+        >>> remedy = "Lower the learning rate."
+        >>> finding = Finding(
+        ...     "fast", "fast", "warning", "conv1/kernel", message, 0.5, 0.1, remedy
+        ... )
+        >>> finding.value > finding.threshold, finding.samples
+        (True, 1)
     """
 
     rule: str
@@ -57,20 +72,30 @@ class Alert:
     of the first one.
 
     Attributes:
-        rule, diagnosis, severity, message, value, threshold, remedy, evidence, samples: as in
-            `Finding`.
-        state: `"raised"`, `"worsened"` or `"cleared"`.
+        rule: as in `Finding`.
+        diagnosis: as in `Finding`.
+        severity: the gravest of its findings.
+        state: one of `STATES`.
         variables: names in forward order, those that are only affected behind the others. The
             output of a layer is called `<layer>/activation`, the loss `loss`.
+        message: as in `Finding`.
+        value: as in `Finding`.
+        threshold: as in `Finding`.
+        remedy: as in `Finding`.
         step: update at which the state changed.
         epoch: epoch of that update, from 0.
         first_seen: update of the first record behind it.
         last_seen: update of the last record at which it held.
         wall_time: seconds since the epoch of the clock.
+        samples: as in `Finding`.
+        evidence: as in `Finding`.
 
     Example:
-        >>> alert.state, alert.variable, alert.diagnosis  # doctest: +SKIP
-        ('raised', 'conv1/kernel', 'zero_gradient')
+        >>> from tbwatch.testing import make_record, run
+        >>> still = {"update_ratio": 1e-9, "window_change": 1e-9}
+        >>> alert = run("dead_update", [make_record(step, **still) for step in range(1, 40)])[0]
+        >>> alert.state, alert.variable, alert.diagnosis, alert.step
+        ('raised', 'dense/kernel', 'dead_update', 21)
     """
 
     rule: str
@@ -102,7 +127,7 @@ class Alert:
 
     @property
     def link(self) -> str:
-        """Where the documentation explains this diagnosis: page and anchor."""
+        """Page and anchor in the documentation of this diagnosis."""
         return f"{DOCS_PAGE}#{self.diagnosis.replace('_', '-')}"
 
     def __repr__(self) -> str:

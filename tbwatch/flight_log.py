@@ -13,7 +13,7 @@ _MOST_UPDATES = 2.0**53  # beyond that a number of updates is damage, not a coun
 
 @dataclasses.dataclass(frozen=True)
 class FlightLog:
-    """Norms of consecutive updates.
+    """Norms of consecutive updates, as the flight recorder of `Watch` keeps them.
 
     Attributes:
         names: the variables, `V` of them.
@@ -21,6 +21,13 @@ class FlightLog:
         loss: float32 `[N]`; NaN where the step does not show it.
         gradient_norm: float32 `[N, V]`; -1 where a variable has no gradient (None).
         weight_norm: float32 `[N, V]`, before the update.
+
+    Example:
+        >>> norms = np.ones((2, 1), np.float32)
+        >>> steps = np.array([7, 8])
+        >>> log = FlightLog(("a/kernel",), steps, np.array([0.5, 0.25]), 2 * norms, norms)
+        >>> log.rows(last=1)[1]
+        ('8', '0.25', '2', 'a/kernel', '2')
     """
 
     names: tuple[str, ...]

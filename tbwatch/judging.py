@@ -23,7 +23,8 @@ class Panel:
             further; None lets it through.
 
     Raises:
-        TypeError, ValueError: as `make_detectors`.
+        TypeError: as `make_detectors`.
+        ValueError: as `make_detectors`.
 
     Example:
         >>> from tbwatch.testing import make_record

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from tbwatch.layout import FLOOR, ZERO_INIT_FLOOR
 
+__all__ = ["kernel_change_grid", "kernels_beside", "put_kernels_on_grid", "to_png"]
+
 # One filter with more input channels than this is cut by `channels="auto"`: 64 channels of a 5x5
 # kernel make a tile of 49x49 pixels, still a picture; 512 channels make a wall of noise.
 MAX_CHANNELS = 64

@@ -11,6 +11,8 @@ import numpy as np
 
 from tbwatch.format import counted
 
+__all__ = ["Layout", "Setup", "WatchedActivation", "WatchedVariable"]
+
 # The floor of the update ratio's denominator. A variable that starts at zero (a bias, a beta)
 # has no scale of its own: without the larger floor its first updates would all read as 100 %.
 FLOOR = 1e-12
@@ -31,6 +33,11 @@ class WatchedVariable:
         connected: False when the training step hands the optimizer no gradient (None) for it.
         regularized: whether it has a regularizer, such as an L2 penalty.
         constant: whether all its elements were equal before the first watched update.
+
+    Example:
+        >>> kernel = WatchedVariable("conv1/kernel", (5, 5, 1, 32))
+        >>> kernel.layer, kernel.role, kernel.size
+        ('conv1', 'kernel', 800)
     """
 
     name: str
@@ -70,7 +77,7 @@ class WatchedVariable:
 
     @property
     def floor(self) -> float:
-        """Least denominator of the update ratio: 1e-3 if it starts at zero, else 1e-12."""
+        """Least denominator of the update ratio, 1e-3 if it starts at zero, else 1e-12."""
         return ZERO_INIT_FLOOR if self.initial_rms == 0.0 else FLOOR
 
     @property
@@ -99,6 +106,10 @@ class WatchedActivation:
         units: size of the channel axis.
         is_output: whether it is an output of the model.
         before: whether it is a pre-activation.
+
+    Example:
+        >>> WatchedActivation("conv1", "conv1", function="relu", units=32).label
+        'conv1/activation'
     """
 
     name: str
@@ -110,7 +121,7 @@ class WatchedActivation:
 
     @property
     def label(self) -> str:
-        """Its name in alerts: `<name>/activation`, or its name if it is a pre-activation."""
+        """Its name in alerts, `<name>/activation`; the bare name for a pre-activation."""
         return self.name if self.before else f"{self.name}/activation"
 
 
@@ -125,9 +136,13 @@ class Setup:
         chance_loss: loss of a classifier that knows nothing, ln C; None where unknown.
         optimizers: how many the model has; with more than one (a GAN), their losses may be
             opposed, and need not fall.
-        clipnorm: as in Keras' optimizers.
+        clipnorm: as in Keras' optimizers; None for no clipping, as for the next two.
         clipvalue: as in Keras' optimizers.
         global_clipnorm: as in Keras' optimizers.
+
+    Example:
+        >>> Setup(optimizer="Adam", epsilon=1e-7).clipnorm is None
+        True
     """
 
     optimizer: str = ""
@@ -149,6 +164,11 @@ class Layout:
         frozen: names of weights that the user froze with `trainable=False`; not watched.
         activations: the watched activations in the order in which the step computes them.
         setup: how the model was compiled.
+
+    Example:
+        >>> layout = Layout((WatchedVariable("a/kernel", (8, 4)), WatchedVariable("a/bias", (4,))))
+        >>> layout.names, layout.is_main.tolist()
+        (('a/kernel', 'a/bias'), [True, False])
     """
 
     variables: tuple[WatchedVariable, ...]

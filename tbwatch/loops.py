@@ -24,9 +24,6 @@ logger = logging.getLogger("tbwatch")
 class LoopWatch:
     """What `attach` returns: watches the updates of one optimizer until it is closed.
 
-    Attributes:
-        alerts: every alert so far, oldest first.
-
     Example:
         >>> watch = attach(model, "logs/run1", optimizer=optimizer)  # doctest: +SKIP
         >>> train_step(x, y)  # doctest: +SKIP

@@ -9,14 +9,24 @@ from typing import Any
 
 from tbwatch.reader import find_runs, read_run
 
+__all__ = ["Shown", "show"]
+
 HEIGHT = 900
 
 
 class Shown:
-    """What a notebook displays: the tab in a frame.
+    """What a notebook displays: the tab in a frame. Made by `show`.
+
+    Args:
+        attributes: HTML attributes of the frame, with what it shows.
+        url: address of the TensorBoard behind it; by default "", for a page without one.
 
     Attributes:
-        url: address of the TensorBoard behind it; empty for a page without one.
+        url: address of the TensorBoard behind it.
+
+    Example:
+        >>> Shown('src="http://localhost:6006/#tbwatch"', "http://localhost:6006/#tbwatch")
+        Training health at http://localhost:6006/#tbwatch
     """
 
     def __init__(self, attributes: str, url: str = "") -> None:
@@ -36,7 +46,7 @@ def show(
     """Show the tab Training health below the cell of a notebook.
 
     Args:
-        log_dir: log directory of a run, or a directory above several.
+        log_dir: log directory of a run, or a directory above several; "logs" as in `Watch`.
         height: of the frame, in pixels; 900 shows a map of 25 rows and the curves below it.
         live: True starts a TensorBoard in this process, which follows a run that is being
             written, and opens its tab; the browser has to run on the same machine, or reach its

@@ -23,6 +23,8 @@ from tbwatch.format import FILE_SUFFIX, SUBRUN, counted, plain
 from tbwatch.framing import read_frames
 from tbwatch.record import Record
 
+__all__ = ["FlightLog", "ReadError", "Run", "find_runs", "read_run"]
+
 _LONGEST_NOTE = 300  # characters
 _MOST_NOTES = 20  # different ones for a file; a file of garbage may hold one per record
 
@@ -33,7 +35,7 @@ class ReadError(ValueError):
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Run:
-    """What the event files of one run hold.
+    """What the event files of one run hold: made by `read_run`.
 
     Attributes:
         name: name of the run's directory.
@@ -45,6 +47,11 @@ class Run:
         notes: a sentence for each kind of thing that could not be read and was left out.
         steps: the steps of all records, also of those that `last_only` left out.
         flight: what the flight recorder held when it was written last; None if it never was.
+
+    Example:
+        >>> run = read_run("logs/run1")  # doctest: +SKIP
+        >>> len(run.records), [alert.diagnosis for alert in run.alerts]  # doctest: +SKIP
+        (142, ['weights_too_large'])
     """
 
     name: str
@@ -103,6 +110,9 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
         path: the run's log directory, or the `tbwatch` directory inside it.
         last_only: keep only the last record, and the last one with quantities where that is
             another. By default all are kept, about 50 bytes per variable and record.
+
+    Returns:
+        Records, alerts and what could not be read.
 
     Raises:
         ReadError: if it does not exist, is a file, or nothing in it can be read.

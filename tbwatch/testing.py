@@ -24,7 +24,9 @@ from tbwatch.judging import Panel
 from tbwatch.layout import Layout, Setup, WatchedActivation, WatchedVariable
 from tbwatch.record import Record
 
-# A variable that trains as it should: what `make_record` fills in for what a test leaves out.
+__all__ = ["HEALTHY", "HEALTHY_ACTIVATION", "Recorder", "make_layout", "make_record", "run"]
+
+#: Quantities of a variable that trains as it should; `make_record` fills in what a test leaves out.
 HEALTHY: dict[str, float] = {
     "weight_norm": 1.0,
     "gradient_norm": 0.1,
@@ -39,7 +41,7 @@ HEALTHY: dict[str, float] = {
     "decay_cosine": 0.0,
     "gradient_weight_cosine": 0.0,
 }
-# The same of an activation; half of what a healthy ReLU hands on is 0.
+#: The same of an activation; half of what a healthy ReLU hands on is 0.
 HEALTHY_ACTIVATION: dict[str, float] = {
     "activation_mean": 0.4,
     "activation_std": 0.6,
@@ -63,11 +65,15 @@ def make_layout(
     """A layout of variables of one shape.
 
     Args:
-        names: variable names in forward order; one `"dense/kernel"` if none is given.
-        shape: their shape.
+        *names: variable names in forward order; one `"dense/kernel"` if none is given.
+        shape: their shape; 64 by 64 by default, as good as any other.
         activations: the watched activations; none by default.
         setup: how the model was compiled; nothing is known of it by default.
-        fields: further fields of every `WatchedVariable`, e.g. `dtype` or `connected`.
+        **fields: further fields of every `WatchedVariable`, e.g. `dtype` or `connected`.
+            `initial_rms` is 0.1 by default: a scale that no rule about weights finds fault with.
+
+    Returns:
+        The layout, for `make_record`.
 
     Example:
         >>> relu = WatchedActivation("dense", "dense", function="relu", units=64)
@@ -86,14 +92,23 @@ def make_record(step: int, layout: Layout | None = None, **values: Any) -> Recor
     Args:
         step: number of the update.
         layout: the variables and activations; one dense kernel by default.
-        values: quantities, as a number for all variables (or activations) or a list with one for
+        **values: quantities, as a number for all variables (or activations) or a list with one for
             each, and fields of `Record` such as `loss` or `learning_rate`. By default the global
             gradient norm follows from those of the variables.
+
+    Returns:
+        The record, in whose layout each variable has the numbers of `HEALTHY` but for `values`.
 
     Raises:
         TypeError: for a step that is no whole number, a layout that is none, a name that is
             neither a quantity nor a field of `Record`, and quantities that are no real numbers.
         ValueError: for a list of another length.
+
+    Example:
+        >>> layout = make_layout("a/kernel", "b/kernel")
+        >>> record = make_record(5, layout, loss=0.3, update_ratio=[1e-3, 0.0])
+        >>> record.step, record.loss, record.quantity("update_ratio").tolist()[1]
+        (5, 0.3, 0.0)
     """
     if not isinstance(step, numbers.Integral):
         raise TypeError(f"step must be a whole number; got {step!r}.")
@@ -136,9 +151,17 @@ def run(detector: Sequence[Chosen] | Chosen | None, records: Iterable[Record]) -
         detector: a name, an object, a function of a record, or a list of these; None for all.
         records: in the order of their updates.
 
+    Returns:
+        The alerts, with their updates and states.
+
     Raises:
         TypeError: for anything else than a `Record`, and as `make_detectors`.
         ValueError: as `make_detectors`.
+
+    Example:
+        >>> records = [make_record(1), make_record(2, gradient_nonfinite=1.0)]
+        >>> [(alert.step, alert.diagnosis) for alert in run("nonfinite", records)]
+        [(2, 'nonfinite')]
     """
     panel = Panel(detector)
     for record in records:
@@ -153,6 +176,13 @@ class Recorder:
 
     Attributes:
         records: the records so far.
+
+    Example:
+        >>> recorder = Recorder()
+        >>> run(recorder, [make_record(1), make_record(2)])
+        []
+        >>> [record.step for record in recorder.records]
+        [1, 2]
     """
 
     name = "recorder"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import tbwatch
+from tbwatch import kernels
+from tests import public_api
 
 ROOT = Path(tbwatch.__file__).parents[1]
 
@@ -117,12 +122,76 @@ def test_public_names_resolve(name: str) -> None:
     assert getattr(tbwatch, name) is value
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "__version__"])
+# Classes and functions that users call.
+CALLED = {
+    name: value
+    for name, value in public_api.public()
+    if inspect.isfunction(value) or inspect.isclass(value)
+}
+
+
+@pytest.mark.parametrize("name", CALLED)
 def test_public_names_are_documented(name: str) -> None:
-    """The docstring begins with a sentence and has an example to run."""
-    text = inspect.cleandoc(getattr(tbwatch, name).__doc__ or "")
-    assert text.partition("\n")[0].endswith(".")
-    assert ">>>" in text.partition("\nExample:\n")[2]
+    """A sentence, every argument, what is returned, and an example to run."""
+    assert lacking(CALLED[name]) == []
+
+
+def lacking(value: type | Callable[..., object]) -> list[str]:
+    """What a docstring leaves out of what CONTRIBUTING asks for."""
+    text = inspect.cleandoc(value.__doc__ or "")
+    missing = []
+    if value.__name__ not in public_api.MADE_BY_US:
+        signature = inspect.signature(value)
+        explained = re.findall(r"^    \*{0,2}(\w+): .", text, re.MULTILINE)
+        missing += [f"argument {name}" for name in signature.parameters if name not in explained]
+        if ">>>" not in text.partition("\nExample:\n")[2]:
+            missing.append("example")
+        returns = signature.return_annotation not in (None, "None", inspect.Signature.empty)
+        if returns and not inspect.isclass(value) and "\nReturns:\n" not in text:
+            missing.append("what is returned")
+    if not text.partition("\n")[0].endswith("."):
+        missing.append("sentence")
+    members = public_api.members(value) if inspect.isclass(value) else []
+    return missing + [name for name in members if not inspect.getdoc(getattr(value, name))]
+
+
+def test_a_thin_docstring_is_noticed() -> None:
+    """The check above can fail: for an argument, the example, and what is returned."""
+
+    def thin(given: int, other: int = 0) -> int:
+        return given + other
+
+    thin.__doc__ = "Give a number\n\nArgs:\n    given: some number."
+    assert lacking(thin) == ["argument other", "example", "what is returned", "sentence"]
+
+
+def test_signatures_are_pinned() -> None:
+    """`python -m tests.public_api` writes the file anew; the difference is for the changelog."""
+    assert public_api.changes() == []
+
+
+def test_a_changed_signature_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check above can fail: for a name that went, and for another default."""
+
+    def to_png(image: object, level: int = 9) -> bytes:
+        return b""
+
+    monkeypatch.setattr(kernels, "to_png", to_png)
+    monkeypatch.setattr(kernels, "__all__", [n for n in kernels.__all__ if n != "kernels_beside"])
+    went, came = public_api.changes()[:-1], public_api.changes()[-1]
+    assert [line.partition("(")[0] for line in went] == [
+        "-tbwatch.kernels.kernels_beside",
+        "-tbwatch.kernels.to_png",
+    ]
+    assert came == "+tbwatch.kernels.to_png(image: object, level: int = 9) -> bytes"
+
+
+@pytest.mark.parametrize("module", public_api.MODULES)
+def test_all_that_a_module_offers_is_there(module: str) -> None:
+    """Every name in `__all__` exists, and none is there twice."""
+    names = importlib.import_module(module).__all__
+    assert len(set(names)) == len(names)
+    assert [name for name in names if not hasattr(importlib.import_module(module), name)] == []
 
 
 def test_another_name_is_an_attribute_error() -> None:

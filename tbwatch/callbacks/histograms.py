@@ -59,7 +59,8 @@ class WeightHistograms(_Histograms):
         exclude: but not these.
 
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> model.fit(x, y, callbacks=[WeightHistograms("logs/run1")])  # doctest: +SKIP
@@ -81,7 +82,8 @@ class GradientHistograms(_Histograms):
         exclude: as in `WeightHistograms`.
 
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> model.fit(x, y, callbacks=[GradientHistograms("logs/run1")])  # doctest: +SKIP
@@ -112,7 +114,8 @@ class UpdateHistograms(_Histograms):
         exclude: as in `WeightHistograms`.
 
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> model.fit(x, y, callbacks=[UpdateHistograms("logs/run1")])  # doctest: +SKIP
@@ -137,7 +140,8 @@ class ActivationHistograms(PartCallback):
         exclude: but not these layers.
 
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> callback = ActivationHistograms("logs/run1", include=["conv*", "dense"])

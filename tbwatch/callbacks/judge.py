@@ -49,7 +49,10 @@ class Judge(PartCallback):
 
     @property
     def alerts(self) -> list[Alert]:
-        """Every alert so far, oldest first."""
+        """Every alert of the run so far, oldest first.
+
+        A model that is compiled anew, or another one, begins a new run.
+        """
         return self._panel.alerts
 
     @property
@@ -125,21 +128,19 @@ class DeadUpdateDetector(Judge):
     Args:
         log_dir: as in `GradientNorms`.
         threshold: update ratio below which a variable counts as dead. 1e-7 is where float32 ends.
-        patience: consecutive records before an alert is raised, and before it is cleared.
-        warmup: updates before anything is raised.
+        patience: consecutive records before an alert is raised, and before it is cleared. 3
+            outlasts a single odd batch.
+        warmup: updates before anything is raised. 20 lets moment estimates settle.
         update_freq: as in `GradientNorms`.
         include: as in `WeightHistograms`.
         exclude: as in `WeightHistograms`.
-        on_alert: called with each `Alert`, for a chat message or a ticket.
+        on_alert: called with each `Alert`, for a chat message or a ticket; None for nothing.
         stop_on: names of diagnoses, rules or severities (and what is graver) that end the
-            training, e.g. `{"critical"}`.
-
-    Attributes:
-        alerts: every alert of the run so far, oldest first; a model that is compiled anew, or
-            another one, begins a new run.
+            training, e.g. `{"critical"}`. By default none does: what to do is for you to decide.
 
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> model.fit(x, y, callbacks=[DeadUpdateDetector("logs/run1")])  # doctest: +SKIP

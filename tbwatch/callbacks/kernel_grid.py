@@ -26,11 +26,13 @@ class KernelGrid(PartCallback):
         histogram_freq: as in `WeightHistograms`.
         update_freq: as in `WeightHistograms`.
         grid: (rows, columns); None for a near-square one.
-        pad: weights between two filters, as in `put_kernels_on_grid`.
-        scale: as in `put_kernels_on_grid`.
+        pad: width of the lines between two filters, in weights, as in `put_kernels_on_grid`.
+        scale: as in `put_kernels_on_grid`; "shared" by default, so that filters compare.
+        selection: for `Watch`, which hands on its own; leave it out.
 
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> model.fit(x, y, callbacks=[KernelGrid("logs/run1", layers="conv1")])  # doctest: +SKIP

@@ -24,7 +24,8 @@ class GradientNorms(PartCallback):
         exclude: as in `WeightHistograms`.
 
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> model.fit(x, y, callbacks=[GradientNorms("logs/run1")])  # doctest: +SKIP

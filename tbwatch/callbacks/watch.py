@@ -58,27 +58,25 @@ class Watch(SharedCallback):
             activation functions receive; a pattern on names of layers, or a list of them, for
             the same of these; False for none. Pre-activations are not in `"auto"`: keeping them
             takes memory, and in a graph it can change the last bit of a result (docs/modes.md).
-        kernels: True for the kernels of the first 2-D convolution, if any; names of layers; or
-            False.
+        kernels: True for the kernel of the first 2-D convolution, if any, whose filters can be
+            seen as pictures best; names of layers; or False.
         detectors: names (`tbwatch.detectors.DETECTORS`), detector objects, or functions of a
             record; None for all.
         flight_recorder: keep the gradient and weight norms of the last so many updates, each of
             them, on the device, and write them when a critical alert is raised; read them with
             `tbwatch flight`. 0, the default, for none: unlike samples it costs something at each
             update.
-        on_alert: called with each `Alert`.
+        on_alert: called with each `Alert`; what it raises is logged, and ends nothing. None for
+            nothing.
         stop_on: names of diagnoses, rules or severities (and what is graver) that end the
-            training, e.g. `{"nonfinite"}`.
+            training, e.g. `{"nonfinite"}`. By default none does: what to do is for you to decide.
         verbose: print a line at the first update (what is watched, how often, where to) and one
             at the end (what was found): 1 for yes, 0 for no. `"auto"`, the default: as Keras does,
             so not in a `fit` with `verbose=0`. Alerts are logged in any case.
 
-    Attributes:
-        alerts: every alert of the run so far, oldest first; a model that is compiled anew, or
-            another one, begins a new run.
-
     Raises:
-        TypeError, ValueError: for an argument that is not as above, in one sentence.
+        TypeError: for an argument of another type than above, in one sentence.
+        ValueError: for one that is out of its range.
 
     Example:
         >>> watch = Watch("logs/run1")
@@ -152,7 +150,10 @@ class Watch(SharedCallback):
 
     @property
     def alerts(self) -> list[Alert]:
-        """Every alert so far, oldest first."""
+        """Every alert of the run so far, oldest first.
+
+        A model that is compiled anew, or another one, begins a new run.
+        """
         return self._judge.alerts
 
     @property

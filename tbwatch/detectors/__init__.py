@@ -43,7 +43,25 @@ __all__ = [
 
 
 class Detector(Protocol):
-    """What a detector has to offer."""
+    """What a detector has to offer: any object with these, without inheriting from it.
+
+    `update` and `reset` are called in the training process, with one record after the other. What
+    they raise is logged once, and the training goes on.
+
+    Example:
+        >>> from tbwatch.testing import make_record
+        >>> class Always:
+        ...     name = "always"
+        ...
+        ...     def update(self, record):
+        ...         return [Finding("always", "always", "info", "loss", "So.", 1.0, 0.0, "")]
+        ...
+        ...     def reset(self):
+        ...         pass
+        >>> detector: Detector = Always()
+        >>> [finding.message for finding in detector.update(make_record(1))]
+        ['So.']
+    """
 
     @property
     def name(self) -> str:
@@ -56,7 +74,7 @@ class Detector(Protocol):
         """Forget everything seen."""
 
 
-# What a user may give: a name, an object, or a function of a record.
+#: What a user may give as a detector, which is a name, an object, or a function of a record.
 Chosen: TypeAlias = str | Detector | Callable[[Record], object]
 
 _CLASSES: tuple[Callable[[], Detector], ...] = (
@@ -75,11 +93,12 @@ _CLASSES: tuple[Callable[[], Detector], ...] = (
     LossScale,
     AlwaysClipped,
 )
+#: The classes of all detectors by name, in the order of diagnosis.
 DETECTORS: dict[str, Callable[[], Detector]] = {
     getattr(make, "name", ""): make for make in _CLASSES
 }
 
-# What alerts can say: most detectors give one diagnosis, called like the detector.
+#: All that alerts can say; most detectors give one diagnosis, called like the detector.
 DIAGNOSES: tuple[str, ...] = (*DETECTORS, TOO_LOW)
 
 
@@ -88,11 +107,18 @@ def make_detectors(chosen: Sequence[Chosen] | Chosen | None) -> list[Detector]:
 
     Args:
         chosen: names out of `DETECTORS`, detector objects, or functions of a record; None takes
-            all of `DETECTORS`.
+            all of `DETECTORS`, at their defaults.
+
+    Returns:
+        New objects for names; objects that were given, as they are.
 
     Raises:
         ValueError: for an unknown name.
         TypeError: for anything else.
+
+    Example:
+        >>> [rule.threshold for rule in make_detectors(["dead_update", DeadUpdate(1e-8)])]
+        [1e-07, 1e-08]
     """
     if chosen is None:
         return [make() for make in DETECTORS.values()]
