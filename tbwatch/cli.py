@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     try:
         lines, status = arguments.run(runs, arguments)
-    except OSError as error:  # a full disk: only `report` writes
+    except OSError as error:  # a full disk, for `report` and `--junit`
         print(f"tbwatch: error: {plain(error)}", file=sys.stderr)
         return 2
     try:
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "list what the detectors found",
         "List all alerts of the runs, oldest first: what was raised, what worsened, what cleared.",
     )
-    alerts.set_defaults(run=_alerts)
+    alerts.set_defaults(run=_alerts, prepare=_check_junit)
     check = _command(
         commands,
         "check",
@@ -118,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     pages.add_argument("-o", dest="output", metavar="FILE", help="the page, e.g. report.html")
     pages.add_argument("--png", metavar="FILE", help="the picture, e.g. health.png")
-    pages.set_defaults(run=_report, prepare=_check_files, last_only=False)
+    pages.set_defaults(run=_report, prepare=_check_pages, last_only=False)
     for command in (alerts, check):
         command.add_argument(
             "--fail-on",
@@ -126,6 +126,12 @@ def _parser() -> argparse.ArgumentParser:
             choices=SEVERITIES,
             help="exit with status 1 if an alert of this severity or a graver one was raised, even "
             f"if it was cleared later: {', '.join(SEVERITIES)}",
+        )
+        command.add_argument(
+            "--junit",
+            metavar="FILE",
+            help="also write JUnit XML for a CI server: a test for each rule, which fails by "
+            "--fail-on, or from warning on",
         )
     summary = _command(
         commands,
@@ -159,6 +165,10 @@ def _alerts(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[s
     failed = floor is not None and any(
         severity_at_least(alert.severity, floor) for alert in report.raised_alerts(runs)
     )
+    if arguments.junit is not None:
+        from tbwatch.junit import junit  # what the other commands do not need
+
+        _write(arguments.junit, junit(runs, floor or "warning"))
     if arguments.json:
         return _json(report.alert_data(runs)), int(failed)
     return report.alert_lines(runs, _width()), int(failed)
@@ -170,6 +180,7 @@ class UsageError(ValueError):
 
 def _choose(arguments: argparse.Namespace) -> None:
     """Make the detectors before anything is read: a wrong name should not cost a minute."""
+    _check_junit(arguments)
     names = [name.strip() for name in (arguments.detectors or "").split(",") if name.strip()]
     if arguments.detectors is not None and not names:
         raise UsageError("--detectors names none")
@@ -200,11 +211,19 @@ def _summary(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[
     return lines, 0
 
 
-def _check_files(arguments: argparse.Namespace) -> None:
-    """Look where the files are to go before anything is read."""
+def _check_pages(arguments: argparse.Namespace) -> None:
     files = [file for file in (arguments.output, arguments.png) if file is not None]
     if not files:
         raise UsageError("report needs -o FILE for the page, --png FILE for the picture, or both")
+    _check_files(files)
+
+
+def _check_junit(arguments: argparse.Namespace) -> None:
+    _check_files([] if arguments.junit is None else [arguments.junit])
+
+
+def _check_files(files: Sequence[str]) -> None:
+    """Look where the files are to go before anything is read."""
     for file in files:
         folder = os.path.dirname(os.path.abspath(file))
         if not os.path.isdir(folder) or os.path.isdir(file):
@@ -217,18 +236,19 @@ def _report(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[s
     written: list[str] = []
     if arguments.output is not None:
         title = f"Training health: {plain(arguments.log_dir)}"
-        _write(arguments.output, page.page(title, recorded.answers(runs)).encode(), written)
+        _write(arguments.output, page.page(title, recorded.answers(runs)).encode())
+        written.append(arguments.output)
     if arguments.png is not None:
-        _write(arguments.png, picture.picture(runs), written)
+        _write(arguments.png, picture.picture(runs))
+        written.append(arguments.png)
     if arguments.json:
         return _json({"written": written}), 0
     return [f"wrote {plain(file)}" for file in written], 0
 
 
-def _write(file: str, content: bytes, written: list[str]) -> None:
+def _write(file: str, content: bytes) -> None:
     with open(file, "wb") as stream:
         stream.write(content)
-    written.append(file)
 
 
 def _width() -> int:

@@ -198,10 +198,9 @@ class Watch(SharedCallback):
         session = self._session
         super().on_train_end(logs)
         if session is not None:
-            self.say_last(session.problems)
+            self._say_last(session.problems)
 
-    def say_last(self, problems: Collection[str]) -> None:
-        """Print what was found; `problems` are kinds of failures."""
+    def _say_last(self, problems: Collection[str]) -> None:
         found, judge = self.holding, self._judge
         self._say(lines.last_line(found, self.alerts, judge.records, len(problems), self.log_dir))
 
@@ -228,6 +227,10 @@ class LoopCallback(Watch):
     """A `Watch` that no `fit` calls, but a custom loop."""
 
     _is_for_fit = False
+
+    def say_last(self, problems: Collection[str]) -> None:
+        """The loop has ended: print what was found; `problems` are kinds of failures."""
+        self._say_last(problems)
 
 
 def _chosen_layers(activations: object) -> LayerSelection | None:
