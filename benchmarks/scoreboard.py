@@ -17,10 +17,6 @@ from pathlib import Path
 
 from benchmarks.scoreboard_parts.program import Program
 
-ROOT = Path(__file__).resolve().parents[1]
-FAULTS = ROOT.parent / "shared" / "faults"
-MNIST = ROOT.parent / "shared" / "data" / "mnist.npz"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
@@ -61,8 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument("--only", default="", help="ids of programs, separated by commas")
     parser.add_argument("--origin", choices=("own", "shared"), help="only these programs")
-    parser.add_argument("--faults", default=str(FAULTS), help="directory with programs.py, or ''")
-    parser.add_argument("--mnist", default=str(MNIST), help="mnist.npz; else digits are rendered")
+    parser.add_argument("--faults", default="", help="directory with a programs.py of yours")
+    parser.add_argument("--mnist", default="", help="mnist.npz; else digits are rendered")
     parser.add_argument("--jobs", type=int, default=2, help="processes at a time")
     parser.add_argument("--here", action="store_true", help="record in this process")
     parser.add_argument("--threads", type=int, default=0, help="of TensorFlow; 0 for its choice")
@@ -77,8 +73,8 @@ def _programs(options: argparse.Namespace) -> list[Program]:
         from benchmarks.scoreboard_parts.shared_programs import shared_programs
 
         programs += shared_programs(Path(options.faults))
-    elif not options.here:
-        print(f"--faults {options.faults!r} is not there: its programs are left out.")
+    elif options.faults:
+        raise SystemExit(f"--faults: there is no programs.py in {options.faults!r}.")
     programs += own_programs()
     if options.origin:
         programs = [program for program in programs if program.origin == options.origin]

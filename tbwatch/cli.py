@@ -13,7 +13,7 @@ from tbwatch import report
 from tbwatch._version import __version__
 from tbwatch.alerts import SEVERITIES, severity_at_least
 from tbwatch.format import plain
-from tbwatch.reader import ReadError, Run, find_runs, read_run
+from tbwatch.reader import ReadError, Run, read_runs
 from tbwatch.replay import chosen_detectors, replayed
 
 _EPILOG = """\
@@ -270,24 +270,11 @@ def _read(log_dir: str, last_only: bool) -> dict[str, Run]:
     Raises:
         ReadError: if no run could be read.
     """
-    runs: dict[str, Run] = {}
     notes: list[str] = []
-    failure: ReadError | None = None
-    paths = find_runs(log_dir)
-    for path in paths:
-        try:
-            run = read_run(path, last_only=last_only)
-        except ReadError as error:
-            failure = failure or error
-            notes.append(str(error))
-            continue
-        below = os.path.relpath(path, log_dir)
-        # LOGDIR itself, or the one above it if LOGDIR is the sub-run, has no name below LOGDIR.
-        nameless = below in (os.curdir, os.pardir) and len(paths) == 1
-        runs[run.name if nameless else below] = run
-        notes.extend(f"{path}: {note}" for note in run.notes)
-    if failure is not None and not runs:
-        raise failure
+    runs = read_runs(
+        log_dir, last_only=last_only, on_failure=lambda error: notes.append(str(error))
+    )
+    notes += [f"{run.path}: {note}" for run in runs.values() for note in run.notes]
     _tell("", notes)
     return runs
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import html
 import os
-from pathlib import Path
 from typing import Any
 
-from tbwatch.reader import find_runs, read_run
+from tbwatch.reader import read_runs
 
 __all__ = ["Shown", "show"]
 
@@ -72,14 +71,8 @@ def show(
         return Shown(f'src="{html.escape(url)}" {style}', url)
     from tbwatch.tab import page, recorded
 
-    runs = {_name(path, Path(log_dir)): read_run(path) for path in find_runs(log_dir)}
-    content = page.page("Training health", recorded.answers(runs))
+    content = page.page("Training health", recorded.answers(read_runs(log_dir)))
     return Shown(f'srcdoc="{html.escape(content)}" {style}')
-
-
-def _name(path: Path, top: Path) -> str:
-    below = os.path.relpath(path, top)
-    return path.name if below in (os.curdir, os.pardir) else below
 
 
 def _launched(log_dir: str) -> str:

@@ -6,10 +6,11 @@ Imports neither TensorFlow nor Keras. Only local files are read.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,24 @@ from tensorboard.compat.proto import event_pb2
 from tbwatch.alerts import Alert
 from tbwatch.decoding import Decoded, EventDecoder
 from tbwatch.flight_log import FlightLog
-from tbwatch.format import FILE_SUFFIX, SUBRUN, counted, plain
+from tbwatch.format import FILE_SUFFIX, counted, plain
 from tbwatch.framing import read_frames
 from tbwatch.record import Record
+from tbwatch.run_files import (
+    ReadError,
+    directory,
+    find_runs,
+    no_records,
+    record_files,
+    run_directory,
+)
 
-__all__ = ["FlightLog", "ReadError", "Run", "find_runs", "read_run"]
+__all__ = ["FlightLog", "ReadError", "Run", "find_runs", "read_run", "read_runs"]
+
+logger = logging.getLogger("tbwatch")
 
 _LONGEST_NOTE = 300  # characters
 _MOST_NOTES = 20  # different ones for a file; a file of garbage may hold one per record
-
-
-class ReadError(ValueError):
-    """A log directory that does not exist, is a file, or holds no records."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -63,41 +70,62 @@ class Run:
     steps: list[int]
     flight: FlightLog | None = None
 
+    @property
+    def samples(self) -> list[Record]:
+        """The records that hold quantities: without those that end a fit, or tell a loss alone."""
+        return [record for record in self.records if record.quantities]
+
     def __repr__(self) -> str:
         held = f"{counted(len(self.steps), 'record')}, {counted(len(self.alerts), 'alert')}"
         return f"<Run {plain(self.name)}: {held}>"
 
 
-def find_runs(log_dir: str | os.PathLike[str]) -> list[Path]:
-    """Find the runs that tbwatch recorded in a directory or below it.
+def read_runs(
+    log_dir: str | os.PathLike[str],
+    *,
+    last_only: bool = False,
+    on_failure: Callable[[ReadError], object] | None = None,
+) -> dict[str, Run]:
+    """Read all runs in a directory or below it; those that cannot be read are left out.
 
     Args:
-        log_dir: a run's log directory, a directory above several, or the `tbwatch` directory
-            inside one. Symbolic links are followed.
+        log_dir: as in `find_runs`.
+        last_only: as in `read_run`.
+        on_failure: called with the error of each run that is left out. None for a warning in the
+            log.
 
     Returns:
-        The log directories of the runs, `run2` before `run10`.
+        The runs by their path below `log_dir`; a run that is `log_dir` itself by its own name. What
+        was left out of a run is in its `notes`.
 
     Raises:
-        ReadError: if it does not exist, is a file, or has no run in it.
+        ReadError: if there is no run, or none could be read.
 
     Example:
-        >>> find_runs("logs")  # doctest: +SKIP
-        [PosixPath('logs/run1'), PosixPath('logs/run2')]
+        >>> for name, run in read_runs("logs").items():  # doctest: +SKIP
+        ...     print(name, len(run.samples))
     """
-    top = _directory(log_dir)
-    found: set[Path] = set()
-    seen: set[str] = set()
-    for folder, children, names in os.walk(top, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in seen:  # a link to a directory above itself would lead round for ever
-            children.clear()
-        elif any(_is_record_file(name) for name in names):
-            found.add(_run_directory(Path(folder)))
-        seen.add(real)
-    if not found:
-        raise ReadError(_no_records(top))
-    return sorted(found, key=lambda path: [natural(part) for part in path.parts])
+    runs: dict[str, Run] = {}
+    failures: list[ReadError] = []
+    paths = find_runs(log_dir)
+    for path in paths:
+        try:
+            run = read_run(path, last_only=last_only)
+        except ReadError as error:
+            failures.append(error)
+            continue
+        below = os.path.relpath(path, log_dir)
+        # The directory itself, or the one above it if it is the sub-run, has no name below it.
+        is_nameless = below in (os.curdir, os.pardir) and len(paths) == 1
+        runs[run.name if is_nameless else below] = run
+    if failures and not runs:
+        raise failures[0]
+    for failure in failures:
+        if on_failure is None:
+            logger.warning("tbwatch: %s", failure)
+        else:
+            on_failure(failure)
+    return runs
 
 
 def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
@@ -122,7 +150,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
         >>> run.records[-1].quantity("update_ratio")  # doctest: +SKIP
         array([0.0021, 0.0018], dtype=float32)
     """
-    path = _run_directory(_directory(path))
+    path = run_directory(directory(path))
     records: list[Record] = []
     steps: list[int] = []
     alerts: list[Alert] = []
@@ -172,7 +200,7 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
             holding = holding_of(own) if held is None else holding_of(held)
         notes.extend(f"{file.name}: {note}" for note in file_notes.sentences())
     if not steps and not alerts:
-        raise ReadError("; ".join([_no_records(path), *notes]))
+        raise ReadError("; ".join([no_records(path), *notes]))
     name = os.path.basename(os.path.abspath(path))
     return Run(name, path, records, alerts, holding, notes, steps, flight)
 
@@ -272,44 +300,3 @@ class _Notes:
             else f"{message} ({count} times, first at byte {first})"
             for message, (first, count) in self._seen.items()
         ]
-
-
-def _directory(path: str | os.PathLike[str]) -> Path:
-    path = Path(path)
-    if path.is_dir():
-        return path
-    problem = "is a file" if path.exists() else "does not exist"
-    raise ReadError(f"{path} {problem}: give the local log directory of a run or one above it")
-
-
-def _no_records(path: Path) -> str:
-    return f"{path} holds no tbwatch records: give the log directory of a run or one above it"
-
-
-def _is_record_file(name: str) -> bool:
-    return "tfevents" in name and name.endswith(FILE_SUFFIX)
-
-
-def _holds_record_files(folder: Path) -> bool:
-    return folder.is_dir() and any(_is_record_file(name) for name in os.listdir(folder))
-
-
-def _run_directory(path: Path) -> Path:
-    """The run of a directory that may be the run's `tbwatch` directory, where the files are."""
-    full = Path(os.path.abspath(path))
-    if full.name != SUBRUN or not _holds_record_files(path):
-        return path
-    return path.parent if path.name == SUBRUN else full.parent
-
-
-def record_files(run: Path) -> list[Path]:
-    """The files in the order of creation, which their names tell: `*.tfevents.<seconds>.*`."""
-    folder = run / SUBRUN if _holds_record_files(run / SUBRUN) else run
-    files = [file for file in folder.iterdir() if _is_record_file(file.name) and file.is_file()]
-    return sorted(files, key=lambda file: natural(file.name[file.name.index("tfevents") :]))
-
-
-def natural(text: str) -> list[str | int]:
-    """A sort key that puts `run2` before `run10`: texts and numbers in turn."""
-    parts = re.split("([0-9]+)", text)
-    return [int(part) if index % 2 else part for index, part in enumerate(parts)]

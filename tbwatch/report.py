@@ -182,7 +182,7 @@ def _listed(names: Sequence[str], limit: int = 2) -> str:
 def _last(run: Run) -> tuple[Record | None, Record | None]:
     """The last record, and the last one that holds quantities."""
     last = run.records[-1] if run.records else None
-    sampled = next((record for record in reversed(run.records) if record.quantities), last)
+    sampled = run.samples[-1] if run.samples else last
     return last, sampled
 
 

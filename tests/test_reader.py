@@ -13,10 +13,13 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
+from tbwatch import summaries
+from tbwatch.events import EventWriter
 from tbwatch.framing import crc32c, masked_crc32c, read_frames
 from tbwatch.layout import Layout, WatchedVariable
-from tbwatch.reader import ReadError, find_runs, read_run
+from tbwatch.reader import ReadError, find_runs, read_run, read_runs
 from tbwatch.record import Record
+from tbwatch.testing import make_record
 from tests import event_files as ef
 
 
@@ -621,6 +624,38 @@ def test_runs_of_a_tree_are_found_in_natural_order(tmp_path: Path) -> None:
     expected = [".", "deep/er/run1", "run9", "run10"]
     assert find_runs(tmp_path) == [tmp_path / name for name in expected]
     assert find_runs(str(tmp_path)) == find_runs(tmp_path)
+
+
+def test_all_runs_are_read_by_their_names(tmp_path: Path, caplog) -> None:
+    """In natural order, a run by itself by its own name; what cannot be read is told of."""
+    for name in ("a/run10", "a/run2"):
+        ef.write(tmp_path / name, ef.simple_events([1, 2], "d/kernel"))
+    assert list(read_runs(tmp_path)) == ["a/run2", "a/run10"]
+    (only,) = read_runs(tmp_path / "a" / "run2").items()
+    assert (only[0], only[1].steps) == ("run2", [1, 2])
+    assert list(read_runs(tmp_path / "a" / "run2" / "tbwatch")) == ["run2"]
+    (part,) = (tmp_path / "a" / "run2").rglob("*tfevents*")
+    part.write_bytes(b"")
+    failures: list[ReadError] = []
+    assert list(read_runs(tmp_path, on_failure=failures.append)) == ["a/run10"]
+    assert "run2" in str(failures[0])
+    assert caplog.messages == []
+    assert list(read_runs(tmp_path)) == ["a/run10"]
+    assert "run2" in caplog.text
+    with pytest.raises(ReadError, match="run2"):
+        read_runs(tmp_path / "a" / "run2")
+
+
+def test_samples_are_the_records_with_quantities(tmp_path: Path) -> None:
+    """The end of a fit is a record, and no sample."""
+    writer = EventWriter(str(tmp_path))
+    end = make_record(7, quantities={}, is_last=True)
+    for record in (make_record(3), make_record(7), end):
+        writer.write(record.step, 1.7e9, list(summaries.packed_record(record)))
+    writer.close()
+    run = read_run(tmp_path)
+    assert [record.step for record in run.records] == [3, 7, 7]
+    assert [record.step for record in run.samples] == [3, 7]
 
 
 def test_a_run_may_be_named_by_its_own_sub_run(

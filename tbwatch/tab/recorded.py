@@ -19,8 +19,9 @@ from tbwatch.framing import read_frames
 from tbwatch.histogram import MAGNITUDES
 from tbwatch.layout import Layout
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES, RUN_NAMES
-from tbwatch.reader import Run, record_files
+from tbwatch.reader import Run
 from tbwatch.record import UPDATE_VALUES, Record
+from tbwatch.run_files import record_files
 from tbwatch.tab.answers import (
     NONFINITE_OF,
     Head,

@@ -19,8 +19,9 @@ from tbwatch.histogram import MAGNITUDES
 from tbwatch.layout import Layout
 from tbwatch.layout_json import layout_from_json
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES, RUN_NAMES
-from tbwatch.reader import holding_of, joined, natural
+from tbwatch.reader import holding_of, joined
 from tbwatch.record import UPDATE_VALUES
+from tbwatch.run_files import natural
 from tbwatch.tab.answers import (
     NONFINITE_OF,
     Head,
