@@ -16,6 +16,7 @@ from tbwatch import summaries
 from tbwatch.alerts import Alert
 from tbwatch.events import EventWriter
 from tbwatch.layout import Layout
+from tbwatch.models import PatternError
 from tbwatch.record import Record
 from tbwatch.schedule import Schedule
 from tbwatch.selection import LayerSelection, Selection
@@ -75,6 +76,20 @@ class Part(Protocol):
 
     def count_active_alerts(self) -> int:
         """Variables with an alert that still holds."""
+
+
+def watched_by_any(parts: Sequence[Part], names: Sequence[str]) -> list[bool]:
+    """Which of the model's trainable variables any part watches.
+
+    Raises:
+        PatternError: if a pattern matches none of them, or leaves none.
+    """
+    for part in parts:
+        unmatched = part.selection.unmatched(names)
+        if unmatched or not any(map(part.selection, names)):
+            wrong = f"{unmatched[0]!r} matches" if unmatched else "include and exclude leave"
+            raise PatternError(f"{wrong} no variable; the model has: {', '.join(names)}.")
+    return [any(part.selection(name) for part in parts) for name in names]
 
 
 class RunFile:

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 
 from tbwatch.capture import Capture
 from tbwatch.delivery import Delivery
@@ -21,11 +20,10 @@ from tbwatch.format import told
 from tbwatch.history import history_of
 from tbwatch.hook import Hook
 from tbwatch.layout import Layout
-from tbwatch.models import PatternError
-from tbwatch.parts import Part, View
+from tbwatch.parts import Part, View, watched_by_any
 from tbwatch.planner import Planner
-from tbwatch.quantities import derive, derive_activations
 from tbwatch.record import Record
+from tbwatch.recording import numbers_of, to_record
 from tbwatch.sample import Request, Sample
 from tbwatch.taps import Tap, choose
 
@@ -75,7 +73,7 @@ class Session:
         self._capture = Capture(
             model,
             optimizer,
-            select=self._select,
+            select=lambda names: watched_by_any(self._parts, names),
             select_activations=self._select_activations,
             request=self._request,
             on_layout=self._on_layout,
@@ -154,15 +152,6 @@ class Session:
             histogram_slots=self._planner.most_within(with_histograms, self._batches_per_call),
         )
 
-    def _select(self, names: Sequence[str]) -> list[bool]:
-        """Which of the model's trainable variables any part watches."""
-        for part in self._parts:
-            unmatched = part.selection.unmatched(names)
-            if unmatched or not any(map(part.selection, names)):
-                wrong = f"{unmatched[0]!r} matches" if unmatched else "include and exclude leave"
-                raise PatternError(f"{wrong} no variable; the model has: {', '.join(names)}.")
-        return [any(part.selection(name) for part in self._parts) for name in names]
-
     def _select_activations(self, taps: Sequence[Tap]) -> list[bool]:
         """Which of the activations of a step any part watches."""
         return choose([p.activations for p in self._parts if p.activations is not None], taps)
@@ -201,13 +190,13 @@ class Session:
             return
         self._calls += 1
         self._batches = batch + 1
-        numbers = _numbers(logs) if self._hook.gives_numbers else {}
+        numbers = numbers_of(logs) if self._hook.gives_numbers else {}
         loss = numbers.get("loss", 0.0)
         is_news = not math.isfinite(loss) and not self._logged_nonfinite
         with self._reported("handling a sample"):
             samples = self._collected(at_once=is_news)
             if samples and not self._hook.gives_numbers:
-                numbers = _numbers(logs)
+                numbers = numbers_of(logs)
             if any(not math.isfinite(sample.values["loss"]) for sample in samples):
                 is_news = False  # it was sampled, planned or not
             for sample in samples:
@@ -280,39 +269,16 @@ class Session:
 
     def _record(self, sample: Sample, logs: Mapping[str, float]) -> Record:
         assert self._layout is not None
-        values = dict(sample.values)
-        loss, loss_is_known = values["loss"], bool(values["loss_is_known"])
-        if not loss_is_known and "loss" in logs:
-            loss, loss_is_known = logs["loss"], True
-        quantities = derive(sample.table, self._layout)
-        if not self._sampled_before:
-            # There is no sample before the first one: the copy that it was compared with is empty.
-            quantities["window_change"][:] = np.nan
-        self._sampled_before = True
-        return Record(
-            step=sample.step,
-            wall_time=time.time(),
-            layout=self._layout,
-            quantities=quantities,
+        is_first, self._sampled_before = not self._sampled_before, True
+        return to_record(
+            sample,
+            self._layout,
             epoch=self._epoch,
-            learning_rate=values["learning_rate"],
-            loss=loss,
-            loss_is_known=loss_is_known,
-            global_gradient_norm=values["global_gradient_norm"],
-            loss_scale=values["loss_scale"],
-            judged=not self._capture.overwrites_weights(sample.step),
             logs=logs,
-            activations=self._activations_of(sample),
+            judged=not self._capture.overwrites_weights(sample.step),
+            is_first_sample=is_first,
+            streaks_of=lambda activation: self._history.streaks_of(self._optimizer, activation),
         )
-
-    def _activations_of(self, sample: Sample) -> dict[str, np.ndarray]:
-        """Quantities of the activations; empty if none are watched."""
-        found = sample.activations
-        if found is None or self._layout is None:
-            return {}
-        of = self._layout.activations
-        streaks = [self._history.streaks_of(self._optimizer, activation) for activation in of]
-        return derive_activations(found.table, found.largest, found.saturated, streaks)
 
     def _dispatch(self, record: Record, sample: Sample) -> None:
         # The loss has become NaN or infinite: news for all but those who only want histograms.
@@ -378,15 +344,3 @@ class Session:
         if self.problems[kind] == 1:
             with contextlib.suppress(Exception):  # a log handler of the user that fails
                 logger.warning("tbwatch: %s. The training goes on; said once.", message)
-
-
-def _numbers(logs: Mapping[str, Any] | None) -> dict[str, float]:
-    return {name: float(value) for name, value in (logs or {}).items() if _is_number(value)}
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True

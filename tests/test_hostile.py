@@ -16,10 +16,11 @@ from tbwatch import framing
 from tbwatch.cli import main
 from tbwatch.detectors import DeadUpdate
 from tbwatch.flight_log import FlightLog
-from tbwatch.kernels import MAX_PIXELS, put_kernels_on_grid
+from tbwatch.kernels import put_kernels_on_grid
 from tbwatch.reader import Run, read_run
 from tbwatch.replay import chosen_detectors
 from tbwatch.testing import make_record, run
+from tbwatch.tiles import MAX_PIXELS
 from tests import event_files as ef
 from tests.fuzz.damage import framed
 
@@ -207,9 +208,9 @@ def test_the_size_of_an_image_is_known_before_it_is_drawn(channels, monkeypatch)
     """An image of exactly the most pixels is drawn, one with a pixel more is not."""
     kernel = np.zeros((3, 3, channels, 5))
     height, width = put_kernels_on_grid(kernel, enlarge=2).shape[:2]
-    monkeypatch.setattr("tbwatch.kernels.MAX_PIXELS", height * width)
+    monkeypatch.setattr("tbwatch.tiles.MAX_PIXELS", height * width)
     assert put_kernels_on_grid(kernel, enlarge=2).shape[:2] == (height, width)
-    monkeypatch.setattr("tbwatch.kernels.MAX_PIXELS", height * width - 1)
+    monkeypatch.setattr("tbwatch.tiles.MAX_PIXELS", height * width - 1)
     with pytest.raises(ValueError, match=f"{height} x {width} pixels"):
         put_kernels_on_grid(kernel, enlarge=2)
 
