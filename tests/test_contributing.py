@@ -76,14 +76,10 @@ def commands(page: str) -> list[list[str]]:
 
 def run_in(copy: Path, *command: str) -> subprocess.CompletedProcess[str]:
     """Runs a command in a copy of the repository, whose files are the ones it imports."""
-    environment = os.environ | {
-        "PYTHONPATH": str(copy),
-        "GIT_CEILING_DIRECTORIES": str(copy.parent),
-    }
-    for name in [name for name in environment if name.startswith("PYTEST_")]:
-        del environment[name]  # those of this run
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
+    own = {"PYTHONPATH": str(copy), "GIT_CEILING_DIRECTORIES": str(copy.parent)}
     done = subprocess.run(
-        command, cwd=copy, env=environment, capture_output=True, text=True, timeout=300
+        command, cwd=copy, env=inherited | own, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done
