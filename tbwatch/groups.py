@@ -60,7 +60,7 @@ class Group:
         return self._packed(dense)
 
     def before(self, weights: tf.Tensor, gradients: tf.Tensor | None) -> tf.Tensor:
-        """`quantities.BEFORE_COLUMNS` of each member, `[n, 7]`."""
+        """`quantities.BEFORE_COLUMNS` of each member: one row for each."""
         previous = None if self._copy is None else self._copy.read_value()
         return self._measure(statistics.before_update, weights, previous, gradients)
 
@@ -75,7 +75,7 @@ class Group:
         return self._copy.read_value()
 
     def after(self, before: tf.Tensor, after: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
-        """`quantities.AFTER_COLUMNS` of each member, `[n, 4]`.
+        """`quantities.AFTER_COLUMNS` of each member: one row for each.
 
         Args:
             before: weights before the update.

@@ -87,16 +87,8 @@ RUN_QUANTITIES: tuple[Quantity, ...] = (
 )
 RUN_NAMES: tuple[str, ...] = tuple(quantity.name for quantity in RUN_QUANTITIES)
 
-_COPIED = (
-    "weight_norm",
-    "gradient_norm",
-    "update_norm",
-    "gradient_nonfinite",
-    "weight_nonfinite",
-    "update_nonfinite",
-    "decay_cosine",
-    "gradient_weight_cosine",
-)
+# What the step stores as it is wanted.
+_COPIED = tuple(name for name in NAMES if name in COLUMNS)
 
 
 def derive(table: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:

@@ -7,13 +7,14 @@ a single variable as a flat vector, or many small ones packed into the rows of a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from tbwatch.histogram import BUCKETS
+from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS
 
 # Between these bounds a float32 sum of squares neither overflows nor loses its small terms to
 # underflow: 1e-24 is 14 orders above the smallest normal number, so 1e8 lost terms do not show.
@@ -178,10 +179,10 @@ def before_update(
         gradient: the gradient, or None.
 
     Returns:
-        float32 `[n, 7]` in the order of `quantities.BEFORE_COLUMNS`, NaN where an input is None.
+        float32 `[n, len(BEFORE_COLUMNS)]`, in their order, NaN where an input is None.
     """
 
-    def measure(careful: bool) -> list[tf.Tensor]:
+    def measure(careful: bool) -> dict[str, tf.Tensor]:
         def sums(*tensors: tf.Tensor | None) -> tf.Tensor:
             w, old, g = (_float64(x) if careful else x for x in tensors)
             zeros = tf.zeros([by.members], tf.float64)
@@ -194,23 +195,32 @@ def before_update(
             return tf.stack([*found, *of_gradient], axis=1)
 
         w2, weight_bad, window2, g2, dot, nonzeros, bad = tf.unstack(
-            by.summed(sums, weight, previous, gradient), num=7, axis=1
+            by.summed(sums, weight, previous, gradient), axis=1
         )
         unknown = tf.fill([by.members], np.float64("nan"))
         weight_norm, gradient_norm = tf.sqrt(w2), tf.sqrt(g2)
-        window_norm = unknown if previous is None else tf.sqrt(window2)
-        of_gradient = [gradient_norm, dot / (gradient_norm * weight_norm), nonzeros]
+        of_weight = {
+            "weight_norm": weight_norm,
+            "window_norm": unknown if previous is None else tf.sqrt(window2),
+            "weight_nonfinite": weight_bad,
+        }
+        of_gradient = {
+            "gradient_norm": gradient_norm,
+            "gradient_weight_cosine": dot / (gradient_norm * weight_norm),
+            "gradient_nonzeros": nonzeros,
+            "gradient_nonfinite": bad,
+        }
         if gradient is None:
-            of_gradient, bad = [unknown] * 3, unknown
-        return [weight_norm, window_norm, *of_gradient, weight_bad, bad]
+            of_gradient = dict.fromkeys(of_gradient, unknown)
+        return of_weight | of_gradient
 
     fast = measure(careful=False)
-    safe = _is_safe(fast[0])
+    safe = _is_safe(fast["weight_norm"])
     if previous is not None:
-        safe &= _is_safe(fast[1])
+        safe &= _is_safe(fast["window_norm"])
     if gradient is not None:
-        safe &= _is_safe(fast[2], nonzeros=fast[4])
-    return _columns(safe, fast, lambda: measure(careful=True))
+        safe &= _is_safe(fast["gradient_norm"], nonzeros=fast["gradient_nonzeros"])
+    return _columns(BEFORE_COLUMNS, safe, fast, lambda: measure(careful=True))
 
 
 def after_update(
@@ -225,33 +235,38 @@ def after_update(
         weight_norm: norm of W before the update, `[n]`.
 
     Returns:
-        float32 `[n, 4]` in the order of `quantities.AFTER_COLUMNS`.
+        float32 `[n, len(AFTER_COLUMNS)]`, in their order.
     """
 
-    def measure(careful: bool) -> list[tf.Tensor]:
+    def measure(careful: bool) -> dict[str, tf.Tensor]:
         def sums(*tensors: tf.Tensor) -> tf.Tensor:
             old, new = (_float64(x) if careful else x for x in tensors)
             change = new - old
             nonzeros, bad = _nonzeros(by, change), _nonfinite(by, change, careful)
             return tf.stack([by.sum_of_squares(change), by.dot(change, old), nonzeros, bad], axis=1)
 
-        squares, dot, nonzeros, bad = tf.unstack(by.summed(sums, before, after), num=4, axis=1)
+        squares, dot, nonzeros, bad = tf.unstack(by.summed(sums, before, after), axis=1)
         norm = tf.sqrt(squares)
-        return [norm, -dot / (norm * tf.cast(weight_norm, tf.float64)), nonzeros, bad]
+        return {
+            "update_norm": norm,
+            "decay_cosine": -dot / (norm * tf.cast(weight_norm, tf.float64)),
+            "update_nonzeros": nonzeros,
+            "update_nonfinite": bad,
+        }
 
     fast = measure(careful=False)
-    safe = _is_safe(fast[0], nonzeros=fast[2])
-    return _columns(safe, fast, lambda: measure(careful=True))
+    safe = _is_safe(fast["update_norm"], nonzeros=fast["update_nonzeros"])
+    return _columns(AFTER_COLUMNS, safe, fast, lambda: measure(careful=True))
 
 
 def norms(by: Reduction, x: tf.Tensor) -> tf.Tensor:
     """L2 norms, float32 `[n]`."""
     fast = tf.sqrt(by.sum_of_squares(x))
 
-    def careful() -> list[tf.Tensor]:
-        return [tf.sqrt(by.summed(lambda block: by.sum_of_squares(_float64(block)), x))]
+    def careful() -> dict[str, tf.Tensor]:
+        return {"norm": tf.sqrt(by.summed(lambda block: by.sum_of_squares(_float64(block)), x))}
 
-    return _columns(_is_safe(fast), [fast], careful)[:, 0]
+    return _columns(["norm"], _is_safe(fast), {"norm": fast}, careful)[:, 0]
 
 
 def bucket_counts(by: Reduction, x: tf.Tensor) -> tf.Tensor:
@@ -310,11 +325,17 @@ def _is_safe(norm: tf.Tensor, nonzeros: tf.Tensor | None = None) -> tf.Tensor:
 
 
 def _columns(
-    safe: tf.Tensor, fast: list[tf.Tensor], careful: Callable[[], list[tf.Tensor]]
+    names: Sequence[str],
+    safe: tf.Tensor,
+    fast: Mapping[str, tf.Tensor],
+    careful: Callable[[], Mapping[str, tf.Tensor]],
 ) -> tf.Tensor:
-    """The fast results if they are safe, else the careful ones: float32 `[n, columns]`."""
-    stacked = tf.cond(safe, lambda: tf.stack(fast, 1), lambda: tf.stack(careful(), 1))
-    return tf.cast(stacked, tf.float32)
+    """The fast results if they are safe, else the careful ones: float32 `[n, len(names)]`."""
+
+    def stacked(columns: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        return tf.stack([columns[name] for name in names], axis=1)
+
+    return tf.cast(tf.cond(safe, lambda: stacked(fast), lambda: stacked(careful())), tf.float32)
 
 
 def _nonzeros(by: Reduction, x: tf.Tensor) -> tf.Tensor:

@@ -61,10 +61,14 @@ def _named(alerts):
     return {(alert.diagnosis, name) for alert in alerts for name in alert.variables}
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+# At the default rate of SGD, 50 updates are too few for rendered digits: the loss is still stuck.
+LEARNS = {"adam": "adam", "sgd": keras.optimizers.SGD(0.1)}
+
+
+@pytest.mark.parametrize("optimizer", LEARNS)
 def test_the_plain_net_is_silent(optimizer, digits, tmp_path):
     """No alert of any severity on a run that learns."""
-    assert _alerts(_convnet(optimizer=optimizer), digits, tmp_path) == []
+    assert _alerts(_convnet(optimizer=LEARNS[optimizer]), digits, tmp_path) == []
 
 
 class SlowKernel(keras.optimizers.SGD):

@@ -313,6 +313,7 @@ def test_totals():
     assert (totals.healthy, totals.alarmed) == (2, 1)
 
 
+@pytest.mark.slow
 def test_record_and_judge(tmp_path, capsys, monkeypatch):
     """One healthy and one faulty program from training to the tables."""
     monkeypatch.delenv("SCOREBOARD_MNIST", raising=False)

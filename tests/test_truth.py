@@ -1,6 +1,8 @@
 """What is logged is what happened in the step, in every execution mode."""
 
 import dataclasses
+import functools
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -10,9 +12,10 @@ import tensorflow as tf
 import tbwatch
 from tbwatch import groups, statistics, traced
 from tbwatch.histogram import to_rows
+from tbwatch.record import Record
 from tbwatch.testing import Recorder
 from tests.nets import events
-from tests.truth import expected, truth_model
+from tests.truth import Truth, expected, truth_model
 
 UPDATES = 9
 L = keras.layers
@@ -37,11 +40,11 @@ def _data(samples=UPDATES * 8):
     return x, rng.integers(0, 3, samples)
 
 
-def _fit(model, tmp_path, **fit):
+def _fit(model, log_dir, **options):
     recorder = Recorder()
-    watch = tbwatch.Watch(tmp_path, update_freq=1, detectors=[recorder])
+    watch = tbwatch.Watch(log_dir, update_freq=1, detectors=[recorder], **options)
     x, y = _data()
-    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[watch], **fit)
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[watch])
     return recorder.records
 
 
@@ -72,43 +75,73 @@ MODES = {
 }
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_every_quantity_in_every_mode(mode, tmp_path):
-    """Norms, ratios, shares and cosines equal NumPy's in float64, at every single update."""
-    keras.utils.set_random_seed(3)
-    model = truth_model(*_network(), UPDATES)
-    model.compile(Adam(1e-2), LOSS, **{"jit_compile": False, **MODES[mode]})
-    records = _fit(model, tmp_path)
-    truths = expected(model)
-    assert len(truths) == UPDATES
-    _compare(records, truths)
+@dataclasses.dataclass
+class Trained:
+    """What a training of `_network` gave, with every number and histogram of every update."""
+
+    log_dir: Path
+    records: list[Record]
+    truths: dict[int, Truth]
+    stores: dict[str, list[np.ndarray]]
+    paths: list[str]
+    group_sizes: list[int]
 
 
-@pytest.fixture(name="form")
-def _form(request, monkeypatch):
-    """Variables of more than 30 elements are measured in packs, alone, or in blocks of 16."""
-    if request.param != "packed":
-        monkeypatch.setattr(groups, "SMALL", 30)
-    if request.param == "in blocks":
-        monkeypatch.setattr(statistics, "LARGE", 30)
-        monkeypatch.setattr(statistics, "BLOCK", 16)
-    monkeypatch.setattr(traced, "_TRACED", {})
+@pytest.fixture(scope="module", name="trained")
+def _trained(tmp_path_factory):
+    """Trains each mode and form once, for all tests that look at it.
+
+    Variables of more than 30 elements are measured in packs, alone, or in blocks of 16; small ones
+    in packs of no more than 20 elements, or in one.
+    """
+
+    @functools.cache
+    def train(mode, form):
+        with pytest.MonkeyPatch.context() as patch:
+            if form != "packed":
+                patch.setattr(groups, "SMALL", 30)
+                patch.setattr(groups, "LARGEST_PACK", 20)
+            if form == "in blocks":
+                patch.setattr(statistics, "LARGE", 30)
+                patch.setattr(statistics, "BLOCK", 16)
+            patch.setattr(traced, "_TRACED", {})
+            return _train(mode, tmp_path_factory.mktemp("logs"))
+
+    return train
 
 
-@pytest.mark.usefixtures("form")
-@pytest.mark.parametrize("form", ["alone", "in blocks"], indirect=True)
-@pytest.mark.parametrize("mode", ["graph", "xla"])
-def test_large_variables_are_measured_alone_small_ones_in_packs(mode, tmp_path, monkeypatch):
-    """However variables are grouped, in several packs or alone, the numbers are the same."""
-    monkeypatch.setattr(groups, "LARGEST_PACK", 20)
+def _train(mode, log_dir):
     keras.utils.set_random_seed(3)
     model = truth_model(*_network(), UPDATES)
     model.compile(Adam(1e-2), LOSS, **{"jit_compile": False, **MODES[mode]})
     made = groups.make_groups([v.value for v in model.trainable_variables], keeps_copy=False)
+    records = _fit(model, log_dir, histogram_update_freq=1)
+    stores = {k: [v.numpy() for v in m] for k, m in vars(model)["truth"].stores.items()}
+    paths = [v.path for v in model.trainable_variables]
     sizes = [len(group.rows) for group in made]
-    assert sizes.count(1) >= 3
-    assert sum(size > 1 for size in sizes) >= 2
-    _compare(_fit(model, tmp_path), expected(model))
+    return Trained(log_dir, records, expected(model), stores, paths, sizes)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_quantity_in_every_mode(mode, trained):
+    """Norms, ratios, shares and cosines equal NumPy's in float64, at every single update."""
+    run = trained(mode, "packed")
+    assert len(run.truths) == UPDATES
+    _compare(run.records, run.truths)
+
+
+FORMS = ["packed", "alone", "in blocks"]
+MEASURED = ["graph", "eager", "xla_steps_per_execution"]
+
+
+@pytest.mark.parametrize("form", FORMS[1:])
+@pytest.mark.parametrize("mode", MEASURED)
+def test_large_variables_are_measured_alone_small_ones_in_packs(mode, form, trained):
+    """However variables are grouped, in several packs or alone, the numbers are the same."""
+    run = trained(mode, form)
+    assert run.group_sizes.count(1) >= 3
+    assert sum(size > 1 for size in run.group_sizes) >= 2
+    _compare(run.records, run.truths)
 
 
 def _counts(tensor):
@@ -116,29 +149,22 @@ def _counts(tensor):
     return np.bincount(tensor.astype(np.float32).view(np.uint32).ravel() >> 20, minlength=4096)
 
 
-@pytest.mark.usefixtures("form")
-@pytest.mark.parametrize("form", ["packed", "alone", "in blocks"], indirect=True)
-@pytest.mark.parametrize("mode", ["graph", "eager", "xla_steps_per_execution"])
-def test_histograms_in_the_event_file(mode, tmp_path):
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("mode", MEASURED)
+def test_histograms_in_the_event_file(mode, form, trained):
     """Weights before the update, the gradient, and dW, of every update: one Event for each."""
-    keras.utils.set_random_seed(3)
-    model = truth_model(*_network(), UPDATES)
-    model.compile(SGD(0.1), LOSS, **{"jit_compile": False, **MODES[mode]})
-    watch = tbwatch.Watch(tmp_path, histogram_update_freq=1)
-    x, y = _data()
-    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[watch])
-    stores = {k: [v.numpy() for v in m] for k, m in vars(model)["truth"].stores.items()}
+    run = trained(mode, form)
     # What NumPy makes of the float32 numbers: dW is rounded once more in float64.
-    stores["updates"] = [
+    changes = [
         a.astype("f4") - b.astype("f4")
-        for a, b in zip(stores["after"], stores["before"], strict=True)
+        for a, b in zip(run.stores["after"], run.stores["before"], strict=True)
     ]
-    paths = [v.path for v in model.trainable_variables]
+    stores = run.stores | {"updates": changes}
     # The nested model has a layer of the same name.
-    names = [f"{p}_1" if p in paths[:at] else p for at, p in enumerate(paths)]
+    names = [f"{p}_1" if p in run.paths[:at] else p for at, p in enumerate(run.paths)]
     wanted = {"weights": "before", "biases": "before", "gradients": "gradient"}
     steps, compared = [], 0
-    for event in events(tmp_path):
+    for event in events(run.log_dir):
         if event.step:
             steps.append(event.step)
         for value in event.summary.value:
