@@ -13,6 +13,7 @@ from tbwatch.record import Record
 SEVERITIES = ("info", "warning", "critical")
 STATES = ("raised", "worsened", "cleared")
 DOCS_PAGE = "docs/alerts.md"
+DOCS_FOLDER = "docs/alerts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,8 @@ class Finding:
 
     Attributes:
         rule: name of the detector, e.g. `"dead_update"`.
-        diagnosis: the cause as far as it is known, e.g. `"zero_gradient"`; also the docs anchor.
+        diagnosis: the cause as far as it is known, e.g. `"zero_gradient"`; also the name
+            of its page in the docs.
         severity: one of `SEVERITIES`.
         variable: name of the variable, or `"loss"`.
         message: one sentence with the number.
@@ -102,8 +104,14 @@ class Alert:
 
     @property
     def link(self) -> str:
-        """Where the documentation explains this diagnosis: page and anchor."""
-        return f"{DOCS_PAGE}#{self.diagnosis.replace('_', '-')}"
+        """The page of the documentation on this diagnosis.
+
+        A diagnosis of a detector of your own has none: then the page on alerts in general.
+        """
+        # Not at the top: detectors make findings, and so import this module.
+        from tbwatch.detectors import DIAGNOSES
+
+        return f"{DOCS_FOLDER}/{self.diagnosis}.md" if self.diagnosis in DIAGNOSES else DOCS_PAGE
 
     def __str__(self) -> str:
         head = f"{self.severity.upper()} {plain(self.diagnosis)} ({self.state})"
