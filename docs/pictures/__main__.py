@@ -21,16 +21,20 @@ from docs.pictures.programs import PROGRAMS
 from docs.pictures.shots import Camera, NoBrowser, check_browser
 from docs.pictures.training import RUNS, entry, train
 
-TAB = "training_health"  # the picture of the tab, beside the names of the diagnoses
+# Pictures of TensorBoard: who takes them, and the runs in them.
+OTHERS = {
+    "overview": (tab.overview, tab.OVERVIEW),
+    "training_health": (tab.training_health, tab.HEALTH),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status: 1 if an alert was not as it should be, 2 for wrong arguments."""
     arguments = _parser().parse_args(argv)
-    names = arguments.only.split(",") if arguments.only else [*PROGRAMS, TAB]
-    unknown = sorted({*names} - {*PROGRAMS, TAB})
+    names = arguments.only.split(",") if arguments.only else [*PROGRAMS, *OTHERS]
+    unknown = sorted({*names} - {*PROGRAMS, *OTHERS})
     if unknown:
-        print(f"--only takes names out of {', '.join([*PROGRAMS, TAB])}; got {unknown}.")
+        print(f"--only takes names out of {', '.join([*PROGRAMS, *OTHERS])}; got {unknown}.")
         return 2
     try:
         data = digits(arguments.data)
@@ -43,12 +47,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as scratch:
         runs = Path(arguments.runs or scratch)
         failed = sum(
-            not _one(name, runs, data, kind, arguments.pictures) for name in names if name != TAB
+            not _one(name, runs, data, kind, arguments.pictures)
+            for name in names
+            if name in PROGRAMS
         )
-        if TAB in names and arguments.pictures:
-            for name in tab.NEEDS:
-                _trained(name, runs, data)
-            tab.take(runs, pages.IMAGES.parent / f"{TAB}.png")
+        for name in names if arguments.pictures else []:
+            if name in OTHERS:
+                take, shown = OTHERS[name]
+                for needed in tab.needs(shown):
+                    _trained(needed, runs, data)
+                take(runs, pages.IMAGES.parent / f"{name}.png")
     return 1 if failed else 0
 
 
@@ -84,7 +92,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--only", metavar="NAMES", help=f"diagnoses, and {TAB}, with commas; default: all")
+    add("--only", metavar="NAMES", help=f"diagnoses, and {' and '.join(OTHERS)}, with commas; "
+        "default: all")  # fmt: skip
     add("--data", metavar="FILE.npz", help="MNIST, as keras.datasets.mnist stores it; default: "
         "digits rendered with Pillow")  # fmt: skip
     add("--runs", metavar="DIR", help="keep the runs there, and do not train those that are there")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,7 @@ from tbwatch.cli import main as tbwatch
 from tbwatch.format import SUBRUN
 
 WIDTH, HEIGHT = 1200, 3000  # of the window; a picture is cut off below what it shows
-TAB_SIZE = 1500, 1200  # of the window with TensorBoard's bar
+TAB_SIZE = CHARTS_SIZE = 1500, 1600  # of the window with TensorBoard's bar
 MARGIN = 8
 # Colours of the page that a palette must not lose, however few pixels have them: not finite,
 # healthy, critical, warning, selected.
@@ -42,6 +43,19 @@ IS_DRAWN = """
 return document.querySelector(".maps h2")?.textContent === arguments[0]
   && !!document.querySelector(".heatmap canvas") && !!document.querySelector("li.alert");
 """
+# The corners of TensorBoard's cards, once there are so many and each has drawn its picture.
+CARDS = """
+const cards = [...document.querySelectorAll("card-view")].filter((one) => one.clientHeight);
+const drawn = cards.filter((one) => one.querySelector("img, svg, canvas"));
+if (drawn.length !== arguments[0]) return null;
+const boxes = cards.map((one) => one.getBoundingClientRect());
+return [
+  Math.min(...boxes.map((box) => box.left)),
+  Math.max(...boxes.map((box) => box.right)),
+  Math.max(...boxes.map((box) => box.bottom)),
+];
+"""
+CHARTS_TOP = 68  # pixels: the picture begins below TensorBoard's bar
 
 
 class NoBrowser(RuntimeError):
@@ -128,6 +142,23 @@ class Camera:
         self.browser.driver.switch_to.default_content()
         frame = "return document.querySelector('tb-plugin, iframe').getBoundingClientRect().top"
         self._save(file, round(inside + self.browser.run(frame)))
+
+    def charts(self, url: str, tags: str, cards: int, file: Path) -> None:
+        """The tab Time Series of TensorBoard.
+
+        Args:
+            url: of the server.
+            tags: pattern of the tags.
+            cards: how many it finds.
+            file: the PNG.
+        """
+        self.browser.driver.get(f"{url}/?tagFilter={urllib.parse.quote(tags, safe='')}#timeseries")
+        self.browser.wait_for(lambda: self.browser.run(CARDS, cards))
+        time.sleep(2)  # nothing tells when the lines are drawn
+        left, right, bottom = self.browser.run(CARDS, cards)
+        screen = Image.open(io.BytesIO(self.browser.driver.get_screenshot_as_png()))
+        box = (left - 2 * MARGIN, CHARTS_TOP, right + 2 * MARGIN, bottom + 2 * MARGIN)
+        save(screen.crop(tuple(map(round, box))), file)
 
     def _save(self, file: Path, height: int) -> None:
         errors = self.browser.errors()
