@@ -17,6 +17,7 @@ SEVERITIES = ("info", "warning", "critical")
 #: What can become of a finding, in the order in which it can.
 STATES = ("raised", "worsened", "cleared")
 DOCS_PAGE = "docs/alerts.md"
+DOCS_FOLDER = "docs/alerts"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,8 @@ class Finding:
 
     Attributes:
         rule: name of the detector, e.g. `"dead_update"`.
-        diagnosis: the cause as far as it is known, e.g. `"zero_gradient"`; also the docs anchor.
+        diagnosis: the cause as far as it is known, e.g. `"zero_gradient"`; also the name
+            of its page in the docs.
         severity: one of `SEVERITIES`.
         variable: name of the variable; `"loss"`, or `"run"` for what is about no variable.
         message: one sentence with the number.
@@ -127,8 +129,14 @@ class Alert:
 
     @property
     def link(self) -> str:
-        """Page and anchor in the documentation of this diagnosis."""
-        return f"{DOCS_PAGE}#{self.diagnosis.replace('_', '-')}"
+        """The page of the documentation on this diagnosis.
+
+        A diagnosis of a detector of your own has none: then the page on alerts in general.
+        """
+        # Not at the top: detectors make findings, and so import this module.
+        from tbwatch.detectors import DIAGNOSES
+
+        return f"{DOCS_FOLDER}/{self.diagnosis}.md" if self.diagnosis in DIAGNOSES else DOCS_PAGE
 
     def __repr__(self) -> str:
         more = f" and {len(self.variables) - 1} more" if len(self.variables) > 1 else ""

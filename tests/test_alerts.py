@@ -285,10 +285,11 @@ def test_severities_are_ordered() -> None:
 
 
 def test_names_and_link() -> None:
-    """The first variable and its layer speak for the alert; the anchor is the diagnosis."""
+    """The first variable and its layer speak for the alert; its page is called as the diagnosis."""
     alert = make_alert()
     assert (alert.variable, alert.layer) == ("net/a/kernel", "net/a")
-    assert alert.link == "docs/alerts.md#zero-gradient"
+    assert alert.link == "docs/alerts/zero_gradient.md"
+    assert make_alert(diagnosis="of_my_own").link == "docs/alerts.md"
     assert make_alert(variables=("loss",)).layer == "loss"
 
 

@@ -17,40 +17,46 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import tbwatch
 from tbwatch import cli
-from tbwatch.alerts import STATES
-from tbwatch.detectors import DETECTORS, ORDER, VariableRule
+from tbwatch.alerts import SEVERITIES, STATES
+from tbwatch.detectors import DETECTORS, DIAGNOSES, ORDER, VariableRule
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
-from tbwatch.testing import run
+from tbwatch.testing import make_record, run
 from tests import event_files
 from tests.alert_cases import make_alert
+from tests.board import write_run
 from tests.detectors.test_contract import SICK
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-# Runs the blocks given as JSON [[line, code], ...] in one namespace. Every line printed is
-# compared with the comment on the line that printed it, if there is one: it must begin with it.
+# Runs the blocks given as JSON [[page, given, [[line, code], ...]], ...], those of a page in one
+# namespace. Every line printed is compared with the comment on the line that printed it, if there
+# is one: it must begin with it.
 DRIVER = r"""
 import json, sys
 
-page, given, blocks = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-source = [""] * (max(line + code.count("\n") for line, code in blocks) + 1)
-for line, code in blocks:
-    source[line - 1 : line - 1 + code.count("\n")] = code.splitlines()
 wrong = []
 
-def checked_print(*values):
-    line = sys._getframe(1).f_lineno
-    text = " ".join(map(str, values))
-    _, mark, comment = source[line - 1].rpartition("  # ")
-    if mark and not comment.startswith(text):
-        wrong.append(f"{page}:{line}: printed {text!r}, the comment says {comment!r}")
+def run(page, given, blocks):
+    source = [""] * (max(line + code.count("\n") for line, code in blocks) + 1)
+    for line, code in blocks:
+        source[line - 1 : line - 1 + code.count("\n")] = code.splitlines()
 
-namespace = {"__name__": "__main__", "print": checked_print}
-exec(given, namespace)
-for line, code in blocks:
-    exec(compile("\n" * (line - 1) + code, page, "exec"), namespace)
+    def checked_print(*values):
+        line = sys._getframe(1).f_lineno
+        text = " ".join(map(str, values))
+        _, mark, comment = source[line - 1].rpartition("  # ")
+        if mark and not comment.startswith(text):
+            wrong.append(f"{page}:{line}: printed {text!r}, the comment says {comment!r}")
+
+    namespace = {"__name__": "__main__", "print": checked_print}
+    exec(given, namespace)
+    for line, code in blocks:
+        exec(compile("\n" * (line - 1) + code, page, "exec"), namespace)
+
+for page, given, blocks in json.loads(sys.argv[1]):
+    run(page, given, blocks)
 sys.exit("\n".join(wrong) or 0)
 """
 
@@ -124,13 +130,15 @@ def broken_links(page: Path) -> list[str]:
     return broken
 
 
-def run_blocks(page: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Runs the Python blocks of a page in one process."""
-    blocks = python_blocks(page.read_text(encoding="utf-8"))
-    given = GIVEN.get(page.name, "")
+def run_blocks(pages: Iterable[Path], cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs the Python blocks of pages in one process."""
+    jobs = [
+        (page.name, GIVEN.get(page.name, ""), python_blocks(page.read_text(encoding="utf-8")))
+        for page in pages
+    ]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
     return subprocess.run(
-        [sys.executable, "-c", DRIVER, page.name, given, json.dumps(blocks)],
+        [sys.executable, "-c", DRIVER, json.dumps(jobs)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
@@ -141,20 +149,30 @@ def run_blocks(page: Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 DOCS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
 WITH_BLOCKS = [page for page in PAGES if python_blocks(DOCS[page.name])]
+# Their blocks are small, and importing Keras takes seconds: all of them share a process.
+OF_DIAGNOSES = [page for page in WITH_BLOCKS if page.parent.name == "alerts"]
+ALONE = [page for page in WITH_BLOCKS if page not in OF_DIAGNOSES]
 
 
-@pytest.mark.parametrize("page", WITH_BLOCKS, ids=lambda page: page.name)
+def test_python_blocks_of_the_diagnoses_run(tmp_path: Path) -> None:
+    """What they show as before and as after runs."""
+    done = run_blocks(OF_DIAGNOSES, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("page", ALONE, ids=lambda page: page.name)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
     """They run, in order, and print what their comments say."""
     if page.name == "command_line.md":
         event_files.write(tmp_path / "logs" / "run1", event_files.simple_events([1, 2], "a/kernel"))
-    done = run_blocks(page, tmp_path)
+    done = run_blocks([page], tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_all_pages_with_programs_are_found() -> None:
     """The search finds blocks in the README and below docs."""
-    assert {"README.md", "getting_started.md", "kernels.md"} <= {page.name for page in WITH_BLOCKS}
+    assert {"README.md", "getting_started.md", "kernels.md"} <= {page.name for page in ALONE}
+    assert len(OF_DIAGNOSES) > 20
     assert len(DOCS) == len(PAGES)
 
 
@@ -172,7 +190,7 @@ def test_a_wrong_block_is_noticed(code: str, says: str, tmp_path: Path) -> None:
     """The check above can fail: by an exception, and by a comment that is not true."""
     page = tmp_path / "page.md"
     page.write_text(f"# Page\n\n```python\n{code}```\n")
-    done = run_blocks(page, tmp_path)
+    done = run_blocks([page], tmp_path)
     assert done.returncode == 1
     assert says in done.stderr
 
@@ -190,37 +208,149 @@ def test_quantities_are_documented() -> None:
 
 
 # Each diagnosis with the rule that gives it.
-DIAGNOSES = {**{name: name for name in DETECTORS}, "learning_rate_too_low": "loss_stuck"}
+RULES = {**{name: name for name in DETECTORS}, "learning_rate_too_low": "loss_stuck"}
+# What one wants to know of a diagnosis, in the order of a page.
+SECTIONS = [
+    "In a real run",
+    "Remedy",
+    "Test",
+    "Not to be confused with",
+    "Source",
+    "Parameters",
+    "How to silence it honestly",
+]
+ALERT_PICTURES = ROOT / "docs" / "images" / "alerts"
 
 
-def section_of(diagnosis: str) -> str:
-    """What the link of an alert leads to: the text below that heading."""
-    name, _, anchor = make_alert(diagnosis=diagnosis).link.partition("#")
-    text = (ROOT / name).read_text(encoding="utf-8")
-    assert anchor in anchors(text)
-    heading = anchor.replace("-", " ").capitalize()
-    return text.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+def page_of(diagnosis: str) -> str:
+    """The text that the link of an alert leads to."""
+    return (ROOT / make_alert(diagnosis=diagnosis).link).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("diagnosis", DIAGNOSES)
+def severities_of(page: str) -> set[str]:
+    """Those that the first paragraph below the title names."""
+    first = page.partition("\n\n")[2].partition("\n\n")[0]
+    return set(re.findall(r"\*\*(info|warning|critical)\*\*", first))
+
+
+def numbers() -> dict[str, dict[str, object]]:
+    """What the programs of the pictures gave, by diagnosis."""
+    return json.loads((ALERT_PICTURES / "alerts.json").read_text(encoding="utf-8"))
+
+
+def test_every_diagnosis_has_a_rule() -> None:
+    """The table above leaves none out."""
+    assert sorted(RULES) == sorted(DIAGNOSES)
+
+
+@pytest.mark.parametrize("diagnosis", RULES)
 def test_diagnoses_are_documented(diagnosis: str) -> None:
-    """Each has a section that names it, its severity, its parameters, and all one wants to know."""
-    rule, section = DIAGNOSES[diagnosis], section_of(diagnosis)
+    """Each has a page with its name, its severity, its parameters, and all one wants to know."""
+    rule, page = RULES[diagnosis], page_of(diagnosis)
     detector = DETECTORS[rule]()
-    first = section.strip().splitlines()[0]
-    assert first.startswith(f"`{diagnosis}`, **")
-    severities = set(re.findall(r"\*\*(info|warning|critical)\*\*", first))
+    assert page.partition("\n\n")[2].startswith(f"`{diagnosis}`, **")
+    severities = severities_of(page)
     if isinstance(detector, VariableRule):
         assert severities == {detector.severity}
     else:
         assert {alert.severity for alert in run(DETECTORS[rule](), SICK[rule])} <= severities
-    points = re.findall(r"^- \*\*([\w ]+)(?:\*\*|:\*\*)", section, re.MULTILINE)
-    assert {"Test", "Not to be confused with", "Example", "Remedy", "Silence"} <= set(points)
-    assert f"**Parameters:** `{detector!r}`" in section
-    example = " ".join(section.partition("- **Example:** ")[2].partition("\n- **")[0].split())
-    severity = f"({'|'.join(sorted(severities)).upper()})"
-    at_the_top = diagnosis == "weights_too_large"
-    assert at_the_top or re.match(rf"`{severity} {diagnosis} \(raised\) at update \d+: ", example)
+    headings = re.findall(r"^## (.+)$", page, re.MULTILINE)
+    assert headings == SECTIONS
+    texts = re.split(r"^## .+\n", page, flags=re.MULTILINE)[1:]
+    assert [text for text in texts if len(text.strip()) < 20] == []
+    assert f"\n`{detector!r}`\n" in page
+
+
+@pytest.mark.parametrize("diagnosis", RULES)
+def test_the_page_of_a_diagnosis_tells_of_a_real_run(diagnosis: str) -> None:
+    """The alert and its numbers are those of alerts.json; a picture with a description is there."""
+    from docs.pictures import pages
+    from docs.pictures.programs import PROGRAMS
+
+    page, found = page_of(diagnosis), numbers()[diagnosis]
+    assert pages.written(page) == pages.section(PROGRAMS[diagnosis], found)
+    severity = str(found["severity"])
+    assert severity in severities_of(page)
+    start = f"{severity.upper()} {diagnosis} (raised) at update {found['update']}: "
+    assert str(found["text"]).startswith(start)
+    assert f"\n{found['text']}\n" in page
+    pictures = re.findall(r"!\[([^\]]+)\]\(\.\./images/alerts/(\w+)\.png\)", page)
+    assert [name for _, name in pictures] == [diagnosis]
+    assert len(pictures[0][0]) > 60, "says what is to be seen"
+    assert (ALERT_PICTURES / f"{diagnosis}.png").stat().st_size < 120_000
+
+
+def test_nothing_in_the_folder_of_alerts_is_left_over() -> None:
+    """Each picture, page, program and set of numbers belongs to a diagnosis."""
+    from docs.pictures.programs import PROGRAMS
+
+    assert {file.stem for file in ALERT_PICTURES.glob("*.png")} == set(RULES)
+    assert {file.stem for file in (ROOT / "docs" / "alerts").glob("*")} == set(RULES)
+    assert set(numbers()) == set(PROGRAMS) == set(RULES)
+
+
+QUICK = ["not_connected", "output_mismatch", "nonfinite"]
+
+
+def test_programs_of_the_pictures_get_their_diagnosis(tmp_path: Path) -> None:
+    """Three of them are trained: the alert comes with the fault, at its update, and not without."""
+    code = f"""
+import json
+from docs.pictures.digits import digits
+from docs.pictures.programs import PROGRAMS
+from docs.pictures.training import RUNS, entry, train
+from pathlib import Path
+data = digits()
+for name in {QUICK}:
+    for run, faulty in RUNS.items():
+        train(PROGRAMS[name], faulty, data, Path(name) / run)
+    found = entry(PROGRAMS[name], Path(name), "digits")
+    print(json.dumps([name, found["severity"], found["update"], found["runs"]["fixed"]["alerts"]]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    known = numbers()
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert told == [[n, known[n]["severity"], known[n]["update"], []] for n in QUICK]
+
+
+def test_a_program_without_its_diagnosis_is_noticed(tmp_path: Path) -> None:
+    """No alert, or the alert without the fault too, is an error that says what was said."""
+    from docs.pictures.program import Program
+    from docs.pictures.training import entry
+
+    records, alert = [make_record(1), make_record(2)], make_alert(variables=("dense/kernel",))
+    program = Program("zero_gradient", lambda *_: None, "update_ratio")
+    write_run(tmp_path / "faulty", records)
+    write_run(tmp_path / "fixed", records, [alert])
+    with pytest.raises(ValueError, match="no such alert; tbwatch said nothing"):
+        entry(program, tmp_path, "")
+    (tmp_path / "fixed").rename(tmp_path / "kept")
+    (tmp_path / "faulty").rename(tmp_path / "fixed")
+    (tmp_path / "kept").rename(tmp_path / "faulty")
+    assert entry(program, tmp_path, "")["text"] == str(alert)
+    write_run(tmp_path / "fixed", records, [alert])
+    with pytest.raises(ValueError, match="raised without the fault"):
+        entry(program, tmp_path, "")
+
+
+def test_pictures_without_a_browser_are_refused_in_a_sentence(monkeypatch, capsys) -> None:
+    """Before anything is trained."""
+    from docs.pictures import __main__ as pictures
+    from tests import browser
+
+    monkeypatch.setattr(browser, "DRIVER", "")
+    monkeypatch.setattr(pictures, "train", None)
+    assert pictures.main(["--only", "not_connected"]) == 2
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("pictures need Chromium and its chromedriver on the PATH")
 
 
 def test_the_order_of_diagnosis_is_documented() -> None:
@@ -228,8 +358,20 @@ def test_the_order_of_diagnosis_is_documented() -> None:
     text = DOCS["alerts.md"].partition("\n## The order of diagnosis\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| \[`(\w+)`\]", text, re.MULTILINE)
     assert rows[: len(ORDER)] == [rule.name for rule in ORDER]
-    linked = re.findall(r"\[`(\w+)`\]\(#[\w-]+\)", text)
-    assert sorted(linked) == sorted(DETECTORS)
+    linked = re.findall(r"\[`(\w+)`\]\(alerts/(\w+)\.md\)", text)
+    assert all(name == file for name, file in linked)
+    assert sorted(name for name, _ in linked) == sorted(DETECTORS)
+
+
+def test_all_diagnoses_are_in_one_table() -> None:
+    """Each with a link to its page, the gravest severity that this names, and its meaning."""
+    text = DOCS["alerts.md"].partition("\n## All diagnoses\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| \[`(\w+)`\]\(alerts/(\w+)\.md\) \| (\w+) \| (.+) \|$", text, re.M)
+    assert sorted(name for name, *_ in rows) == sorted(RULES)
+    for name, file, severity, meaning in rows:
+        assert file == name
+        assert severity == max(severities_of(page_of(name)), key=SEVERITIES.index)
+        assert 4 <= len(meaning.split()) <= 7
 
 
 def test_states_are_documented() -> None:

@@ -415,3 +415,21 @@ def test_everything_has_a_name_and_can_be_read(theme, browser, server):
     assert browser.run(UNNAMED) == []
     assert browser.run(PALE) == []
     assert browser.run("return document.documentElement.lang") == "en"
+
+
+def test_a_window_of_1200_pixels_is_wide_enough(browser, server):
+    """Beside the map nothing sticks out of its card, and the title of the alerts is one line."""
+    size = browser.driver.get_window_size()
+    browser.driver.set_window_size(1200, 1000)
+    try:
+        opened(browser, server, run="bad/tbwatch")
+        script = """
+        const parts = [...document.querySelectorAll("aside section")];
+        const title = document.querySelector("section[aria-label=Alerts] h2");
+        return [...parts.map((one) => one.scrollWidth - one.clientWidth), title.clientHeight];
+        """
+        *beyond, height = browser.run(script)
+        assert beyond == [0, 0]
+        assert 10 < height < 30
+    finally:
+        browser.driver.set_window_size(size["width"], size["height"])

@@ -11,7 +11,7 @@ import re
 
 import pytest
 
-from tbwatch.alerts import DOCS_PAGE, SEVERITIES
+from tbwatch.alerts import SEVERITIES
 from tbwatch.detectors import DETECTORS, make_detectors
 from tbwatch.layout import Layout, Setup, WatchedActivation, WatchedVariable
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
@@ -99,7 +99,7 @@ def test_it_speaks_of_its_series(rule):
         for text in (alert.message, alert.remedy):
             assert text.endswith(".")
             assert not re.search(r"[{}]|nan|  ", text)
-        assert alert.link.startswith(f"{DOCS_PAGE}#")
+        assert alert.link == f"docs/alerts/{rule}.md"
 
 
 def test_name_and_repr(rule):

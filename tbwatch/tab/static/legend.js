@@ -4,14 +4,14 @@ import { NONFINITE, STEPS, css, share } from "./colors.js";
 import { make, short, sized, themed } from "./dom.js";
 import { advice, valueAt } from "./metrics.js";
 
-const WIDTH = 330;
+const WIDTH = 360;
 const BAR = 12;
 
 /** A legend of a quantity: a bar with numbers, the healthy band, and the marks of other cells. */
 export function legend(quantity, scale, colors) {
   const canvas = make("canvas", { role: "img", "aria-label": `colours of ${quantity}` });
   const context = sized(canvas, WIDTH, BAR + 20);
-  const [left, right] = [20, WIDTH - 40];
+  const [left, right] = [32, WIDTH - 64]; // room for half a number at each end
   for (let x = 0; x < right; x++) {
     context.fillStyle = css(colors[1 + Math.round((x / (right - 1)) * (STEPS - 1))]);
     context.fillRect(left + x, 0, 1, BAR);

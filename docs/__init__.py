@@ -1,0 +1,1 @@
+"""The documentation, and the tool that takes its pictures: `python -m docs.pictures`."""
