@@ -9,9 +9,14 @@ other five, before it the base, frozen by `trainable=False`; then the base as we
 the learning rate. The last two are watched, in `<log_dir>/head` and `<log_dir>/all`. Weights that
 are frozen on purpose raise no alert: `tbwatch summary` lists them.
 
-SCALED
+On MNIST the first training ends with 98.5 % of the test digits right, the new head with 81.3 %, the
+whole net with 95.5 %. The faults:
 
-DETACHED
+    scaled_twice    the new net scales its pixels, which are scaled already, as with a base that
+                    brings its own scaling: to the frozen base all pictures are nearly black. The
+                    alert is `signal_lost`, and 21.1 % are right until the base may adapt
+    detached        what once froze the base is forgotten when it is to be trained: a stop_gradient.
+                    The alert is `not_connected`, with each weight of the base, and 81.9 % are right
 """
 
 from __future__ import annotations

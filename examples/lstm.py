@@ -5,10 +5,15 @@
     python examples/lstm.py --fault simple --learning-rate 0.01
                                                 the remedy that the alert names
 
-An LSTM of 128 units reads 28 rows of 28 pixels, a dense layer of 10 logits judges its last state.
+An LSTM of 128 units reads 28 rows of 28 pixels, a dense layer of ten logits judges its last state.
 SGD with momentum at 0.1, batches of 128.
 
-FIGURES
+On MNIST an epoch of 468 updates ends with 95.5 % of the test digits right. A plain recurrent layer
+in the same place does not stand the same steps: its gradient goes through 28 products with one
+matrix, and no gate damps it. It ends at 10.1 %, which is guessing, and the first alert is
+`update_too_large`, with a remedy: a rate about ten times lower. At 0.01 the same layer reaches
+93.0 % without an alert. The alerts that follow the first one are what became of the layer: its
+tanh units are stuck at their limits.
 """
 
 from __future__ import annotations

@@ -10,7 +10,14 @@ in reverse order. One sequence in 200 is empty, as empty lines of a text are. Th
 tokens and of places, two encoder blocks of width 64 with four heads, normalization first (pre-LN),
 13 logits at each place. Adam at 1e-3, batches of 64, 1500 updates.
 
-FIGURES
+It finds 97.3 % of the tokens then, without an alert. What the faults do:
+
+    masked_mean     the loss of a sequence is its sum by its length, and 0 / 0 for an empty one: all
+                    is NaN from update 4 on, and `nonfinite` says that it arose in the loss itself
+    normal          23.4 % of the tokens; `weights_too_large` at update 21
+    inverted_mask   True where it should be False, as between two libraries whose masks mean the
+                    opposite: 14.9 % of the tokens and no alert. The loss falls from 2.6 to 2.3, and
+                    each layer is healthy. Only a baseline tells: guessing has ln 12 = 2.48
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def test_nothing_is_stored() -> None:
 
 
 def test_notebook_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All cells run in an empty directory; the first net is alarmed, the second learns, unalarmed."""
+    """All cells run in an empty directory; the first net is alarmed, the second one is not."""
     home = str(Path(tbwatch.__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [home, os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("PYTHONPATH", path)
