@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -90,14 +91,16 @@ class Gan(keras.Model):  # type: ignore[misc]  # Keras is untyped
         return {"generator_loss": generator_loss, "critic_loss": critic_loss}
 
 
-def distance(made: NDArray[np.float32], real: NDArray[np.float32]) -> float:
+def distance(made: NDArray[np.floating[Any]], real: NDArray[np.floating[Any]]) -> float:
     """Frechet distance of two sets of pictures, each seen as the 7 x 7 means of 4 x 4 pixels.
 
     It compares means and covariances as if both sets were normal (Heusel et al. 2017, who take
     the features of a large net instead). 0 for the same set.
     """
 
-    def moments(images: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def moments(
+        images: NDArray[np.floating[Any]],
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         means = images.reshape(-1, 7, 4, 7, 4).mean((2, 4), dtype=np.float64).reshape(-1, 49)
         return means.mean(0), np.cov(means.T)
 
@@ -107,7 +110,7 @@ def distance(made: NDArray[np.float32], real: NDArray[np.float32]) -> float:
     return float(((mean1 - mean2) ** 2).sum() + np.trace(cov1) + np.trace(cov2) - 2 * root)
 
 
-def save_sheet(pictures: NDArray[np.float32], path: Path) -> None:
+def save_sheet(pictures: NDArray[np.floating[Any]], path: Path) -> None:
     """Writes 64 pictures of 28 x 28, eight in a row, as a PNG."""
     sheet = pictures[:64].reshape(8, 8, 28, 28).transpose(0, 2, 1, 3).reshape(224, 224)
     Image.fromarray((255 * sheet).astype(np.uint8)).save(path)
