@@ -78,7 +78,7 @@ def test_fault(
 ) -> None:
     """The first alert is the one that the docstring and the gallery name."""
     # A loss must have stood still for 50 updates before a signal is called lost.
-    longer = ["--epochs", "12"] if fault == "scaled_twice" else []
+    longer = ["--epochs", "16"] if fault == "scaled_twice" else []
     alerts = train(name, digits, tmp_path, "--fault", fault, *longer)
     assert alerts[0].diagnosis == diagnosis
     assert sick in alerts[0].variables
