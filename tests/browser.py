@@ -59,8 +59,9 @@ class Browser:
 
     def text(self, selector):
         """What the first element of a selector says; empty if there is none."""
-        found = self.all(selector)
-        return found[0].text if found else ""
+        # In one script: the page may put another element in its place at any time.
+        script = "return document.querySelector(arguments[0])?.innerText.trim() ?? ''"
+        return self.run(script, selector)
 
     def wait_for(self, ask, seconds=20):
         """Ask until the answer is true."""

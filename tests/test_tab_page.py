@@ -11,6 +11,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 
+from tbwatch.layout import WatchedActivation
 from tbwatch.testing import make_layout, make_record
 from tests.alert_cases import make_alert
 from tests.board import Server, slow_training, write_run
@@ -66,6 +67,12 @@ def _log_dir(tmp_path_factory):
     top = tmp_path_factory.mktemp("logs")
     write_run(top / "good", healthy())
     write_run(top / "bad", frozen(), ALERTS)
+    write_run(top / "short", healthy(50))
+    of = [WatchedActivation("a", "a", "relu", units=8)]
+    small = make_layout("a/kernel", "b/kernel", activations=of)
+    norms = {"gradient_norm": [0.0, 1e-3], "gradient_weight_cosine": [0.0, 1.0]}
+    dead = alert("dead_relu", ("a/activation", "a/kernel"), 9, "warning")
+    write_run(top / "small", [make_record(s, small, **norms) for s in range(1, 21)], [dead])
     layout = (HOSTILE, "b/kernel")
     evil = alert("dead_update", (HOSTILE,), 9, message=HOSTILE, remedy=HOSTILE)
     write_run(top / HOSTILE.replace("/", "_"), healthy(20, layout), [evil])
@@ -76,7 +83,7 @@ def _log_dir(tmp_path_factory):
 def _server(log_dir):
     server = Server(log_dir, "false")
     root = "/data/plugin/tbwatch/runs"
-    server.wait_for(lambda: len([r for r in server.json(root)["runs"] if r["last_update"]]) == 3)
+    server.wait_for(lambda: len([r for r in server.json(root)["runs"] if r["last_update"]]) == 5)
     yield server
     server.stop()
 
@@ -117,18 +124,18 @@ return !!canvas && canvas.width > 300 && canvas.height > 50;
 LABELS, LANE = 190, 18
 
 
-def cell(browser, row, share):
+def cell(browser, row, share, rows=6):
     """The canvas, and the offset from its middle to a place in a row."""
     canvas = browser.all(".heatmap canvas")[0]
     width, height = canvas.size["width"], canvas.size["height"]
-    row_height = (height - LANE - 26) / len(NAMES)
+    row_height = (height - LANE - 26) / rows
     x = LABELS + share * (width - LABELS) - width / 2
     return canvas, round(x), round(LANE + (row + 0.5) * row_height - height / 2)
 
 
-def color(browser, row, share):
+def color(browser, row, share, rows=6):
     """Red, green and blue of the pixel in the middle of a cell."""
-    canvas, x, y = cell(browser, row, share)
+    canvas, x, y = cell(browser, row, share, rows)
     script = """
     const [canvas, x, y] = arguments, ratio = window.devicePixelRatio;
     const at = [x + canvas.clientWidth / 2, y + canvas.clientHeight / 2].map((v) => v * ratio);
@@ -176,8 +183,8 @@ def test_clicking_selects_a_variable_and_a_moment(browser, server):
     opened(browser, server, run="good/tbwatch")
     canvas, x, y = cell(browser, 2, 0.25)
     ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).click().perform()
-    browser.wait_for(lambda: len(browser.all(".chart canvas")) >= 2)
-    assert browser.text("section[aria-label=Variable] h2") == "fc1/kernel"
+    browser.wait_for(lambda: browser.text("section[aria-label=Variable] h2") == "fc1/kernel")
+    assert any(curve.startswith("Norms; weight norm") for curve in curves(browser))
     assert "p.tbwatch.row=fc1%2Fkernel" in browser.hash
     step = int(browser.hash.partition("p.tbwatch.step=")[2].split("&")[0])
     assert 49 <= step <= 52
@@ -188,7 +195,7 @@ def test_an_alert_leads_to_its_variable_and_moment(browser, server):
     opened(browser, server, run="bad/tbwatch")
     entries = [entry.text for entry in browser.all(".alert")]
     assert [entry.split("\n")[0].split(" c")[0].strip("▲◆ ") for entry in entries[:2]] == [
-        "dead update",
+        "dead_update",
         "nonfinite",
     ]
     assert "updates 40 to 60, cleared" in entries[2]
@@ -339,6 +346,45 @@ def test_a_quantity_of_the_whole_run_is_none_of_the_map(browser, server):
     browser.open(address(server, run="good/tbwatch", quantity="loss"))
     browser.wait_for(lambda: "did not record loss" in browser.text(".maps"))
     assert "update ratio" in browser.text("select")
+
+
+def test_runs_of_different_length_share_an_axis(browser, server):
+    """An update is at the same place in both maps; behind the end of the shorter one is nothing."""
+    opened(browser, server, run="short/tbwatch", other="good/tbwatch")
+    browser.wait_for(lambda: len(browser.all(".heatmap canvas")) == 2)
+    assert color(browser, 0, 0.2)[3] == 255, "update 40 of 200"
+    assert color(browser, 0, 0.3)[3] == 0, "there is no update 60"
+    canvas, x, y = cell(browser, 0, 0.1)
+    ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).perform()
+    said = browser.wait_for(lambda: browser.text(".tip"))
+    assert 19 <= int(said.split("\n")[0].removeprefix("update ")) <= 22
+    canvas, x, y = cell(browser, 0, 0.6)
+    ActionChains(browser.driver).move_to_element_with_offset(canvas, x, y).perform()
+    browser.wait_for(lambda: browser.run("return document.querySelector('.tip').hidden"))
+
+
+def test_a_gradient_of_exactly_0_has_a_colour_of_its_own(browser, server):
+    """It is no small value; cosines have their middle at 0."""
+    opened(browser, server, run="small/tbwatch", quantity="gradient_norm")
+    assert color(browser, 0, 0.5, rows=2)[:3] == [224, 168, 0]
+    assert color(browser, 1, 0.5, rows=2)[:3] != [224, 168, 0]
+    assert "exactly 0" in browser.text(".legend")
+    opened(browser, server, run="small/tbwatch", quantity="gradient_weight_cosine")
+    assert "exactly 0" not in browser.text(".legend")
+    middle = color(browser, 0, 0.5, rows=2)[:3]
+    assert max(middle) - min(middle) < 12, "0 is the grey middle"
+    red, _, blue, _ = color(browser, 1, 0.5, rows=2)
+    assert red > 2 * blue
+
+
+def test_an_alert_about_an_output_marks_its_row(browser, server):
+    """Alerts call it a/activation, the map a."""
+    opened(browser, server, run="small/tbwatch", quantity="dead_units")
+    browser.all(".alert button")[0].click()
+    browser.wait_for(lambda: browser.text("section[aria-label=Variable] h2") == "a/activation")
+    assert browser.run("return window.tbwatchApp.maps.heatmaps[0].picture.selected") == "a"
+    opened(browser, server, run="small/tbwatch", quantity="dead_units", row="a", step=9)
+    browser.wait_for(lambda: len(browser.all(".alert.selected")) == 1)
 
 
 def test_names_are_text(browser, server):

@@ -5,6 +5,11 @@ import { make, shown } from "./dom.js";
 export const SEVERITIES = ["critical", "warning", "info"];
 const MARKS = { critical: "▲", warning: "◆", info: "●" };
 
+/** Whether an alert's name means a row: the output of a layer is called <layer>/activation there. */
+export function isSame(name, row) {
+  return name === row || name === `${row}/activation` || row === `${name}/activation`;
+}
+
 /** One entry for each cause: its last state, and all its changes. */
 export function causes(alerts) {
   const found = new Map();
@@ -13,6 +18,7 @@ export function causes(alerts) {
     const cause = found.get(key) || { raised: alert, changes: [] };
     // A later one that is not a clearing has newer numbers; what was raised anew is news.
     if (alert.state !== "cleared") cause.raised = alert;
+    if (alert.state === "raised") cause.begun = alert.step;
     cause.last = alert;
     cause.changes.push(alert);
     found.set(key, cause);
@@ -55,10 +61,11 @@ export function alertList(alerts, shownState, select) {
   );
 }
 
-function entry({ raised, last, changes }, { row, step }, select) {
+function entry({ raised, last, changes, begun = raised.step }, { row, step }, select) {
   const isOver = last.state === "cleared";
   const others = raised.variables.length - 1;
-  const isSelected = raised.variables.includes(row) && String(raised.step) === String(step);
+  const isSelected = 
+    raised.variables.some((name) => isSame(name, row)) && String(begun) === String(step);
   const when = isOver
     ? `updates ${raised.first_seen} to ${last.step}, cleared`
     : `since update ${raised.first_seen}`;
@@ -67,9 +74,9 @@ function entry({ raised, last, changes }, { row, step }, select) {
     { class: `alert ${raised.severity}${isOver ? " over" : ""}${isSelected ? " selected" : ""}` },
     make(
       "button",
-      { type: "button", click: () => select(raised.variables[0], raised.step) },
+      { type: "button", click: () => select(raised.variables[0], begun) },
       make("span", { class: "mark", "aria-hidden": "true" }, MARKS[raised.severity]),
-      make("strong", {}, raised.diagnosis.replaceAll("_", " ")),
+      make("strong", {}, raised.diagnosis),
       ` ${raised.severity}, ${when}`,
       make("br"),
       make("code", {}, raised.variables[0]),

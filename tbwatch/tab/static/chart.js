@@ -6,6 +6,7 @@ import { ticks } from "./view.js";
 const HEIGHT = 150;
 const LEFT = 62;
 const BOTTOM = 20;
+const RIGHT = 16; // half of a number
 export const LINES = ["--line-1", "--line-2", "--line-3"];
 const DASHES = [[], [6, 3], [2, 2]];
 
@@ -53,13 +54,13 @@ function paint(canvas, width, { lines, every, isLog, band, view, step }) {
   [low, high] = [low - room, high + room];
   const from = view[0];
   const to = Math.max(view[1], from + 1);
-  const x = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - 6);
+  const x = (at) => LEFT + ((at - from) / (to - from)) * (width - LEFT - RIGHT);
   const y = (at) => 4 + (1 - (at - low) / (high - low)) * (HEIGHT - 8);
   context.font = `11px ${themed("--font")}`;
   if (band) {
     const [top, bottom] = [y(Math.min(place(band[1]), high)), y(Math.max(place(band[0]), low))];
     context.fillStyle = themed("--band");
-    if (bottom > top) context.fillRect(LEFT, top, width - LEFT - 6, bottom - top);
+    if (bottom > top) context.fillRect(LEFT, top, width - LEFT - RIGHT, bottom - top);
   }
   context.fillStyle = themed("--soft");
   context.strokeStyle = themed("--line");
@@ -69,7 +70,7 @@ function paint(canvas, width, { lines, every, isLog, band, view, step }) {
     context.fillText(short(isLog ? 10 ** at : at), LEFT - 6, y(at));
     context.beginPath();
     context.moveTo(LEFT, y(at));
-    context.lineTo(width - 6, y(at));
+    context.lineTo(width - RIGHT, y(at));
     context.stroke();
   }
   context.textAlign = "center";
@@ -77,7 +78,7 @@ function paint(canvas, width, { lines, every, isLog, band, view, step }) {
   for (const at of ticks(from, to, width / 110)) context.fillText(String(at), x(at), HEIGHT + 4);
   context.save();
   context.beginPath();
-  context.rect(LEFT, 0, width - LEFT - 6, HEIGHT);
+  context.rect(LEFT, 0, width - LEFT - RIGHT, HEIGHT);
   context.clip();
   lines.forEach(({ steps, values }, number) => {
     context.strokeStyle = context.fillStyle = themed(LINES[number % 3]);

@@ -14,17 +14,19 @@ const SEQUENTIAL = {
 // Where the colours of a diverging scale stand: the healthy band is nearly grey.
 const PLACES = [0, 0.2, 0.38, 0.44, 0.5, 0.56, 0.62, 0.8, 1];
 
-// Numbers in the table of colours: missing, then steps of the scale, then what is not finite.
+// Numbers in the table of colours: missing, then steps of the scale, then a zero that a logarithm
+// has no place for, then what is not finite.
 export const MISSING = 0;
 export const STEPS = 250;
-export const NONFINITE = STEPS + 1;
+export const ZERO = STEPS + 1;
+export const NONFINITE = STEPS + 2;
 
 /** Colours as 32-bit numbers for an ImageData, by the numbers above. */
 export function table(kind, isDark) {
   const isDiverging = kind === "diverging" || kind === "signed";
   const stops = (isDiverging ? DIVERGING : SEQUENTIAL)[isDark ? "dark" : "light"].map(parsed);
   const places = isDiverging ? PLACES : stops.map((_, i) => i / (stops.length - 1));
-  const colors = new Uint32Array(STEPS + 2);
+  const colors = new Uint32Array(STEPS + 3);
   for (let step = 0; step < STEPS; step++) {
     const at = step / (STEPS - 1);
     const above = Math.max(1, places.findIndex((place) => place >= at));
@@ -33,6 +35,7 @@ export function table(kind, isDark) {
     colors[step + 1] = packed(mixed);
   }
   colors[MISSING] = 0;
+  colors[ZERO] = packed(parsed(isDark ? "#d9a600" : "#e0a800"));
   colors[NONFINITE] = packed(parsed(isDark ? "#ff4fd8" : "#c2009b"));
   return colors;
 }
@@ -44,6 +47,7 @@ export function levels(scale, values) {
     const value = values[i];
     if (Number.isNaN(value)) found[i] = MISSING;
     else if (!Number.isFinite(value)) found[i] = NONFINITE;
+    else if (value === 0 && scale.kind === "log") found[i] = ZERO;
     else found[i] = 1 + Math.round(share(scale, position(scale, value)) * (STEPS - 1));
   }
   return found;
@@ -62,7 +66,7 @@ export function share(scale, at) {
 /** How far a colour is from the one of health; what is not finite comes first. */
 export function strength(level, isDiverging) {
   if (level === MISSING) return -1;
-  if (level === NONFINITE) return STEPS + 1;
+  if (level === ZERO || level === NONFINITE) return level;
   return isDiverging ? Math.abs(level - (STEPS + 1) / 2) : level;
 }
 

@@ -43,7 +43,8 @@ export class Heatmap {
    * Change what is shown.
    * @param {Object} changes `rows` of rows.js, `steps`, `levels` `[rows, samples]`, `colors`,
    *   `isDiverging`, `marks` (alerts), `axis` ("update" or "sample"), `selected` (name of a row),
-   *   `step` (selected update, or ""), `from` and `to` (places at the edges)
+   *   `step` (selected update, or ""), `from` and `to` (places at the edges), `extent` (first and
+   *   last update of all runs that are shown)
    * @param {boolean} isOwn whether the reader did it here, so that others are to be told
    */
   show(changes, isOwn = false) {
@@ -81,9 +82,9 @@ export class Heatmap {
   }
 
   get view() {
-    const { steps, axis, from, to } = this.picture;
+    const { steps, axis, from, to, extent } = this.picture;
     const width = Math.max(this.element.clientWidth - LABELS - 4, LEAST_WIDTH);
-    return new View(steps, axis, from, to, width);
+    return new View(steps, axis, [from, to], width, extent);
   }
 
   /** Pixels from the upper left cell. */

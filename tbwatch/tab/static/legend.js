@@ -1,6 +1,6 @@
 // What the colours mean, and what is healthy.
 
-import { NONFINITE, STEPS, css, share } from "./colors.js";
+import { NONFINITE, STEPS, ZERO, css, share } from "./colors.js";
 import { make, short, sized, themed } from "./dom.js";
 import { advice, valueAt } from "./metrics.js";
 
@@ -39,10 +39,14 @@ export function legend(quantity, scale, colors) {
     { class: "legend" },
     canvas,
     scale.healthy ? make("span", { class: "healthy-mark" }, "healthy") : null,
-    make("span", { class: "swatch", style: `background:${css(colors[NONFINITE])}` }),
-    "not finite",
+    ...(scale.kind === "log" ? swatch(colors[ZERO], "exactly 0") : []),
+    ...swatch(colors[NONFINITE], "not finite"),
     make("span", { class: "swatch missing" }),
     "no value",
     make("span", { class: "advice" }, advice(quantity)),
   );
+}
+
+function swatch(color, text) {
+  return [make("span", { class: "swatch", style: `background:${css(color)}` }), text];
 }

@@ -1,6 +1,6 @@
 // The heat maps of one run or two, with what belongs to them: choices, legend, and the hover text.
 
-import { isAtLeast } from "./alerts.js";
+import { isAtLeast, isSame } from "./alerts.js";
 import { levels, table } from "./colors.js";
 import { choice, make, shown } from "./dom.js";
 import { Heatmap } from "./heatmap.js";
@@ -53,7 +53,12 @@ export class Maps {
     const colors = table(scale.kind, isDark);
     while (this.heatmaps.length < runs.length) this.heatmaps.push(this.newMap());
     this.heatmaps.length = this.shown.length = runs.length;
-    const parts = runs.flatMap((run, at) => [title(run), this.showOne(run, at, scale, colors)]);
+    const steps = every.flatMap((series) => [series.steps[0], series.steps.at(-1)]);
+    const extent = [Math.min(...steps.filter(Boolean)), Math.max(...steps.filter(Boolean))];
+    const parts = runs.flatMap((run, at) => [
+      title(run),
+      this.showOne(run, at, { scale, colors, extent }),
+    ]);
     const isSame =
       parts.length === this.parts?.length &&
       parts.every((part, at) => part === this.parts[at] || at % 2 === 0);
@@ -65,7 +70,7 @@ export class Maps {
     this.showControls(runs[0].details);
   }
 
-  showOne({ details, series }, at, scale, colors) {
+  showOne({ details, series }, at, { scale, colors, extent }) {
     const { quantity, group, filter, axis, row, step, severity } = this.state.values;
     const held = details.quantities.find(({ name, of }) => name === quantity && of !== "run");
     const names = details[held ? held.of : "variables"].map(({ name }) => name);
@@ -75,7 +80,7 @@ export class Maps {
     if (!series.steps.length) return told("No sample of this quantity has been recorded yet.");
     if (!rows.length) return told("No name contains this text.");
     const isDiverging = scale.kind === "diverging" || scale.kind === "signed";
-    const selected = rows.find(({ members }) => members.some((m) => names[m] === row));
+    const selected = rows.find(({ members }) => members.some((m) => isSame(row, names[m])));
     this.shown[at] = { details, series, rows, names };
     this.heatmaps[at].show({
       rows,
@@ -85,6 +90,7 @@ export class Maps {
       isDiverging,
       marks: details.alerts.filter((alert) => isAtLeast(alert.severity, severity)),
       axis,
+      extent,
       selected: selected ? selected.name : "",
       step,
       ...this.view,

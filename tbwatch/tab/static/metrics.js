@@ -3,6 +3,7 @@
 // Powers of ten on a scale with a healthy middle; source of the band: docs/quantities.md.
 const RATIO = { kind: "diverging", low: -7, high: 0, healthy: [-4, -2] };
 const SHARE = { kind: "sequential", low: 0, high: 1 };
+const COSINE = { kind: "signed", low: -1, high: 1 };
 const COUNT = { kind: "count" };
 const NORM = { kind: "log" }; // limits are those of the run
 
@@ -17,8 +18,8 @@ const SCALES = {
   gradient_nonfinite: { ...COUNT, says: "healthy: 0" },
   weight_nonfinite: { ...COUNT, says: "healthy: 0" },
   update_nonfinite: { ...COUNT, says: "healthy: 0" },
-  decay_cosine: { ...SHARE, low: -1, says: "1: only weight decay moves it" },
-  gradient_weight_cosine: { ...SHARE, low: -1, says: "1: only an L2 penalty pulls" },
+  decay_cosine: { ...COSINE, says: "1: only weight decay moves it" },
+  gradient_weight_cosine: { ...COSINE, says: "1: only an L2 penalty pulls" },
   activation_mean: { kind: "signed", says: "far from 0 beside its spread: the units hardly differ" },
   activation_std: { ...NORM, says: "should neither shrink nor grow from layer to layer" },
   unit_std: { ...NORM, says: "small: what is handed on hardly depends on the input" },

@@ -7,14 +7,15 @@ export class View {
   /**
    * @param {number[]} steps updates of the samples, growing
    * @param {string} axis "update" or "sample"
-   * @param {number} from first place that is asked for
-   * @param {number} to last one; Infinity for the end of the run
+   * @param {number[]} asked first and last place that are asked for; Infinity for the end
    * @param {number} width pixels
+   * @param {number[]} extent first and last update of all runs on this axis
    */
-  constructor(steps, axis, from, to, width) {
+  constructor(steps, axis, [from, to], width, extent = [Infinity, 0]) {
     Object.assign(this, { steps, axis, width });
-    this.first = axis === "sample" || !steps.length ? 0 : steps[0];
-    this.last = axis === "sample" ? steps.length : this.end(steps.length - 1);
+    const isOfSamples = axis === "sample" || !steps.length;
+    this.first = isOfSamples ? 0 : Math.min(steps[0], extent[0]);
+    this.last = isOfSamples ? steps.length : Math.max(this.end(steps.length - 1), extent[1]);
     const [low, high] = [Math.max(from, this.first), Math.min(to, this.last)];
     [this.from, this.to] = high > low ? [low, high] : [this.first, this.last];
   }
@@ -27,8 +28,9 @@ export class View {
     return steps[sample] + Math.max(sample ? steps[sample] - steps[sample - 1] : 1, 1);
   }
 
-  /** The sample at a place, -1 before the first one. */
+  /** The sample at a place, -1 before the first one and behind the last. */
   sampleAt(place) {
+    if (this.axis !== "sample" && place > this.end(this.steps.length - 1)) return -1;
     if (this.axis === "sample") return Math.min(Math.floor(place), this.steps.length - 1);
     let [low, high] = [0, this.steps.length];
     while (low < high) {
