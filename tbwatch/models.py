@@ -177,7 +177,10 @@ def frozen_names(model: keras.Model) -> list[str]:
         if not layer.trainable
         for variable in layer._trainable_variables
     }
-    return unique_names(path_of(variable, model.name) for variable in frozen.values())
+    # Keras walks through nested models from behind.
+    place = {key_of(variable): number for number, variable in enumerate(model.weights)}
+    forward = sorted(frozen, key=lambda key: place.get(key, len(place)))
+    return unique_names(path_of(frozen[key], model.name) for key in forward)
 
 
 def native(variable: Any) -> tf.Variable:

@@ -43,7 +43,7 @@ def report(
         more = len(alert.variables) - 4
         names += f" and {more} more" if more > 0 else ""
         head = f"{alert.severity} {alert.diagnosis}, since update {alert.first_seen}: {names}"
-        lines.append(f"{number}. {plain(head)}")
+        lines += _wrapped(head, f"{number}. ", _INDENT, width)
         lines += _wrapped(alert.message, _INDENT, _INDENT, width)
         if alert.remedy:
             lines += _wrapped(alert.remedy, _INDENT + "-> ", _INDENT + "   ", width)

@@ -63,6 +63,10 @@ def test_no_remedy_no_arrow() -> None:
 
 def test_long_texts_are_wrapped() -> None:
     """To the width, indented, without losing a word; 0 leaves lines as they are."""
+    names = tuple(f"block/with_a_long_name_{n}/kernel" for n in range(4))
+    long = report([make_alert(variables=names)], [], width=60).splitlines()
+    assert max(map(len, long)) <= 60
+    assert all(name in " ".join(long) for name in names)
     message = "The gradient is exactly zero for all of its elements. " * 4
     alert = make_alert(message=message, remedy=message)
     lines = report([alert], [], width=60).splitlines()

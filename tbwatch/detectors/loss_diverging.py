@@ -60,13 +60,14 @@ class LossDiverging(RunRule):
             limit = min(limit, loss.best + error + self.lost * gained)
         if not loss.recent - error > limit:
             return
+        has_fallen = loss.best_step and loss.best < loss.start
         yield Finding(
             rule=self.name,
             diagnosis=self.name,
             severity="warning",
             variable="loss",
             message=f"it has climbed to {loss.recent:.4g}; it began at {loss.start:.4g}"
-            + (f" and was {loss.best:.4g} at update {loss.best_step}." if loss.best_step else "."),
+            + (f" and was {loss.best:.4g} at update {loss.best_step}." if has_fallen else "."),
             value=loss.recent,
             threshold=limit,
             remedy="Lower the learning rate (halve it, or more), clip gradients (clipnorm=1.0), or "

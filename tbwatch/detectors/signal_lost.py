@@ -69,9 +69,9 @@ class SignalLost(RunRule):
                 f"by {ratio[row]:.0e} of its size, and the loss stands still.",
                 value=float(ratio[row]),
                 threshold=self.ratio,
-                remedy="Use larger initial weights (Glorot, He) up to and including "
-                f"{activation.layer}, smaller initial biases, ReLU instead of sigmoid, or "
-                "normalisation.",
+                remedy="Bring the inputs to a scale near 1, use larger initial weights (Glorot, "
+                f"He) up to and including {activation.layer}, smaller initial biases, ReLU instead "
+                "of sigmoid, or normalisation.",
                 evidence={
                     "unit_std": float(spread[row]),
                     "activation_mean": float(mean[row]),

@@ -190,6 +190,14 @@ def test_diverging_above_its_start():
     assert alert.value == pytest.approx(1 + 2 * 11 / 30)
 
 
+def test_divergence_tells_the_best_only_if_there_was_a_fall():
+    """A loss that climbed at once has no better time to tell of."""
+    (alert,) = run(LossDiverging(), of_losses([1.0] * 10 + [3.0] * 60))
+    assert alert.message.endswith("it began at 1.")
+    (alert,) = run(LossDiverging(), of_losses([1.0] * 10 + [0.5] * 40 + [3.0] * 40))
+    assert "it began at 1 and was 0.5 at update 40" in alert.message
+
+
 def test_most_of_the_gain_is_lost():
     """From 1 down to 0.2, then 0.9: past half of the way back with the twentieth.
 
