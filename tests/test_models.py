@@ -9,7 +9,7 @@ from tests.nets import L
 
 
 def test_frozen_weights_come_in_forward_order():
-    """Of a nested model too, which Keras walks through from behind; what is trained is not there."""
+    """Of a nested model too, which Keras walks through from behind; nothing that is trained."""
     base = keras.Sequential(
         [L.Input((8,)), L.Dense(4, name="first"), L.Dense(4, use_bias=False, name="second")],
         name="base",
