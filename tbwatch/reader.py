@@ -72,7 +72,7 @@ class Run:
 
     @property
     def samples(self) -> list[Record]:
-        """The records that hold quantities: without those that end a fit, or tell a loss alone."""
+        """The records that hold quantities, not those that end a fit or tell a loss alone."""
         return [record for record in self.records if record.quantities]
 
     def __repr__(self) -> str:

@@ -17,20 +17,29 @@ from tbwatch.format import SUBRUN
 WIDTH, HEIGHT = 1200, 3000  # of the window; a picture is cut off below what it shows
 TAB_SIZE = CHARTS_SIZE = 1500, 1600  # of the window with TensorBoard's bar
 MARGIN = 8
+# What an alert may be about besides variables and activations.
+OF_THE_RUN = ("loss", "learning_rate", "loss_scale")
 # Colours of the page that a palette must not lose, however few pixels have them: not finite,
-# healthy, critical, warning, selected.
-KEPT = ((194, 0, 155), (19, 115, 51), (179, 38, 30), (138, 83, 0), (11, 87, 208))
+# healthy, critical, warning, selected, exactly 0.
+KEPT = (
+    (194, 0, 155),
+    (19, 115, 51),
+    (179, 38, 30),
+    (138, 83, 0),
+    (11, 87, 208),
+    (224, 168, 0),
+)
 
 # Where the picture ends, in pixels: below the map and below the alert, but not within a line or
 # a chart. 0 as long as something is missing.
 EDGE = """
-const [diagnosis, row] = arguments;
+const [diagnosis, heading] = arguments;
 const map = document.querySelector("section[aria-label='Heat map']");
 const alerts = [...document.querySelectorAll("li.alert")];
 const alert = alerts.find((one) => one.querySelector("strong")?.textContent === diagnosis);
 const shown = document.querySelector("section[aria-label=Variable]");
 if (!map?.querySelector("canvas") || !alert) return 0;
-if (shown?.querySelector("h2")?.textContent !== row) return 0;
+if (shown?.querySelector("h2")?.textContent !== heading) return 0;
 const bottom = (one) => one.getBoundingClientRect().bottom;
 const edge = Math.max(bottom(map), bottom(alert));
 if (!shown.querySelector("figure")) return 0;
@@ -119,10 +128,11 @@ class Camera:
             "quantity": entry["quantity"],
             "filter": "kernel" if row.endswith("/kernel") else "",
             "row": row,
-            "step": entry["last_told"],
+            "step": entry["update"],
         }
         self.browser.open(f"{report.as_uri()}{_hash(state)}")
-        shown = (diagnosis.replace("_", " "), row)
+        heading = "The whole run" if row in OF_THE_RUN else row
+        shown = (diagnosis, heading)
         edge = self.browser.wait_for(lambda: self.browser.run(EDGE, *shown))
         self._save(file, round(edge) + MARGIN)
 

@@ -69,7 +69,6 @@ def entry(program: Program, log_dir: Path, data: str) -> dict[str, Any]:
         "text": str(alert),
         "severity": alert.severity,
         "update": alert.step,
-        "last_told": max(a.step for a in told if a.state != "cleared"),
         "changes": [f"{CHANGES[a.state]} at update {a.step}" for a in told[1:]],
         "value": _plain(alert.value),
         "threshold": _plain(alert.threshold),

@@ -50,7 +50,8 @@ function paint(canvas, width, { lines, every, isLog, band, view, step }) {
   let [low, high] = [Infinity, -Infinity];
   for (const at of heights) [low, high] = [Math.min(low, at), Math.max(high, at)];
   if (low > high) [low, high] = [0, 1];
-  const room = Math.max((high - low) * 0.06, isLog ? 0.05 : Math.abs(high) * 0.02 || 0.5);
+  // A constant has room for numbers that differ.
+  const room = high > low ? (high - low) * 0.06 : isLog ? 0.5 : Math.abs(high) / 2 || 0.5;
   [low, high] = [low - room, high + room];
   const from = view[0];
   const to = Math.max(view[1], from + 1);
