@@ -182,7 +182,8 @@ def _listed(names: Sequence[str], limit: int = 2) -> str:
 def _last(run: Run) -> tuple[Record | None, Record | None]:
     """The last record, and the last one that holds quantities."""
     last = run.records[-1] if run.records else None
-    sampled = run.samples[-1] if run.samples else last
+    samples = run.samples
+    sampled = samples[-1] if samples else last
     return last, sampled
 
 

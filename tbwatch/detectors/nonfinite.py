@@ -72,7 +72,9 @@ class NonFinite(RunRule):
             # Later records show how far it has spread, not where it arose.
             first = {variable: finding for variable, (finding, _) in self._held.items()}
             found = {
-                variable: first.get(variable, dataclasses.replace(finding, follows=True))
+                variable: first[variable]
+                if variable in first
+                else dataclasses.replace(finding, follows=True)
                 for variable, finding in found.items()
             }
         self._is_told |= any(finding.follows for finding in found.values())

@@ -26,7 +26,7 @@ const CHARTS = [
 ];
 
 /** One column of a series. */
-export function column(series, at) {
+function column(series, at) {
   const { rows, columns, values } = series;
   return Array.from({ length: rows }, (_, row) => values[row * columns + at]);
 }
