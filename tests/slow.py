@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Whose code the search looks into. That of tbwatch reaches Keras from nearly everywhere.
 OURS = tuple(str(ROOT / name) for name in ("tests", "examples", "benchmarks"))
 
-SLOW = frozenset({"keras", "tensorflow", "subprocess", "multiprocessing", "selenium"})
+SLOW = frozenset({"keras", "tensorflow", "subprocess", "multiprocessing", "selenium", "nbclient"})
 # TensorFlow is imported anyway, and reads and writes files fast: this is what takes time.
 OF_TENSORFLOW = frozenset({"function", "GradientTape", "distribute"})
 
@@ -71,6 +71,9 @@ def _named_by(thing: Any) -> Iterator[object]:
         yield from thing.values()
     elif isinstance(thing, (list, tuple, set, frozenset)):
         yield from thing
+    elif isinstance(thing, types.ModuleType) and _is_ours(thing):
+        # Nobody named what is meant in it: a module in a dictionary, for one.
+        yield from (value for value in vars(thing).values() if callable(value))
     elif isinstance(thing, types.FunctionType) and _is_ours(sys.modules.get(thing.__module__)):
         yield from _globals_of(inspect.unwrap(thing))
     elif isinstance(thing, type) and _is_ours(sys.modules.get(thing.__module__)):

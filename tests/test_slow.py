@@ -68,6 +68,7 @@ def _compiles() -> None:
         _compiles,
         functools.partial(_trains),
         {"a": [_trains]},
+        {"a": nets},
     ],
 )
 def test_what_is_slow(code: object) -> None:
