@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from tbwatch.layout import Setup, unique_names
 
 # Of each part of a path: TensorBoard has tags in addresses, and people read them.
 LONGEST_NAME = 100
+_BLOCK = 2**20  # elements
 _MEANS = ("sum_over_batch_size", "mean", "mean_with_sample_weight")
 _OVER_CLASSES = ("categorical_crossentropy", "sparse_categorical_crossentropy")
 
@@ -212,12 +213,19 @@ def is_watchable(variable: Any) -> bool:
 
 def is_constant(variable: tf.Variable) -> bool:
     """Whether all its elements are equal."""
-    value = variable.numpy()
-    return bool((value == value.flat[0]).all())
+    blocks = list(_blocks(variable))
+    return all(bool((block == blocks[0][0]).all()) for block in blocks)
 
 
 def rms_of(variable: tf.Variable) -> float | None:
     """Root mean square in float64; None if it is not finite."""
-    value = np.asarray(variable.numpy(), np.float64)
-    rms = float(np.sqrt(np.mean(np.square(value))))
-    return rms if np.isfinite(rms) else None
+    squares = sum(float(np.sum(np.square(block, dtype=np.float64))) for block in _blocks(variable))
+    rms = math.sqrt(squares / variable.shape.num_elements())
+    return rms if math.isfinite(rms) else None
+
+
+def _blocks(variable: tf.Variable) -> Iterator[np.ndarray]:
+    """Its elements, some at a time: the rest of a step does without copies of large variables."""
+    values = np.asarray(variable.read_value()).reshape(-1)  # a view where it is in main memory
+    for first in range(0, values.size, _BLOCK):
+        yield values[first : first + _BLOCK]

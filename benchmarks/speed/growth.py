@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from benchmarks.process import apart
+from benchmarks.process import Failed, apart
 from benchmarks.speed.figures import Line, log_slope, median
 from benchmarks.speed.machine import available_bytes
 from benchmarks.speed.options import Options
@@ -21,8 +21,8 @@ ABOUT = "What one more sample costs; quartiles over the samples of a fit."
 VARIABLES = (10, 30, 100, 300, 1000, 2000)
 PARAMETERS = (10_000, 100_000, 10**6, 10**7, 10**8, 3 * 10**8, 10**9)
 SAMPLES = (100, 1_000, 10_000, 100_000)
-# Weights, gradient, their product with the rate, the copy of tbwatch, and some room.
-COPIES = 6
+# Weights, what their initializer makes beside them, the copy of tbwatch, and some room.
+COPIES = 5
 WARMUP = 4
 WAYS: dict[str, dict[str, Any]] = {
     "norms": {"update_freq": 2, "histogram_freq": 0, "activations": False},
@@ -56,14 +56,19 @@ def _along(axis: str, counts: Sequence[int], ways: Sequence[str], pairs: int) ->
             if axis == "parameters" and available_bytes() < need:
                 yield Line(what, "s", note=f"left out: needs {need / 1e9:.0f} GB")
                 continue
+            try:
+                one = apart("benchmarks.speed.growth:fit", axis, count, way, pairs)
+            except Failed as error:  # killed, where memory is short
+                yield Line(what, "s", note=f"stopped: {error}".splitlines()[0])
+                break
             reached.append(count)
-            found.append(apart("benchmarks.speed.growth:fit", axis, count, way, pairs))
-            yield Line(what, "s", found[-1]["samples"])
+            found.append(one)
+            yield Line(what, "s", one["samples"])
             if axis == "parameters" and count >= 10**6:
                 if count not in plain:
-                    one = apart("benchmarks.speed.growth:fit", axis, count, "plain", pairs)
-                    plain[count] = one["peak"]
-                more = found[-1]["peak"] - plain[count]
+                    alone = apart("benchmarks.speed.growth:fit", axis, count, "plain", pairs)
+                    plain[count] = alone["peak"]
+                more = one["peak"] - plain[count]
                 yield Line(
                     f"{count:,} {axis}: peak memory beyond plain, {way}",
                     "bytes",
