@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
-from tbwatch import statistics
+from tbwatch import reductions, statistics
 from tbwatch.histogram import BUCKETS
 from tbwatch.quantities import ACTIVATION_COLUMNS
 from tbwatch.traced import traced_once
@@ -142,7 +142,7 @@ def counted(activation: Activation) -> tf.Tensor:
     """Elements of one activation by sign, exponent and three mantissa bits: float32 `[4096]`."""
 
     def count(x: tf.Tensor) -> tf.Tensor:
-        return statistics.Flat().bucket_counts(statistics.flat(x, tf.float32))[0]
+        return reductions.Flat().bucket_counts(statistics.flat(x, tf.float32))[0]
 
     return _of_cube(("count",), count)(activation.cube())
 
@@ -168,7 +168,7 @@ def measure(x: tf.Tensor, bounds: tuple[float, float] | None = None) -> tf.Tenso
     inner = tf.reduce_mean(variance)
     center = tf.reduce_mean(mean)
     outer = tf.reduce_mean(tf.square(mean - center))
-    zeros = statistics.count_true(tf.reshape(tf.equal(x, 0.0), [-1]))
+    zeros = reductions.count_true(tf.reshape(tf.equal(x, 0.0), [-1]))
     columns = {
         "examples": tf.shape(x)[0],
         "mean": center,

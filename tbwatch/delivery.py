@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 
 from tbwatch import summaries
 from tbwatch.alerts import Alert
 from tbwatch.flight_log import FlightLog
-from tbwatch.parts import Part, RunFile, View
+from tbwatch.parts import Part, View
+from tbwatch.problems import Problems
 from tbwatch.record import Record
+from tbwatch.run_writer import RunWriter
 
 # Rows of the flight recorder in TensorBoard's Text tab; the file holds all.
 SHOWN_UPDATES = 30
@@ -20,23 +21,23 @@ class Delivery:
     """The event files of one fit, one for each log directory, and the judges that write to them.
 
     Args:
-        reported: `reported(doing)` is a context in which failures are reported once and counted.
+        problems: takes what fails.
         flight_log: gives what the flight recorder holds, None if there is none.
     """
 
     def __init__(
         self,
-        reported: Callable[[str], AbstractContextManager[None]],
+        problems: Problems,
         flight_log: Callable[[], FlightLog | None],
     ) -> None:
-        self._reported = reported
+        self._problems = problems
         self._flight_log = flight_log
-        self._runs: dict[str, RunFile] = {}
+        self._runs: dict[str, RunWriter] = {}
 
     def open(self, log_dirs: Iterable[str]) -> None:
         """Expect records for these directories."""
         for log_dir in log_dirs:
-            self._runs.setdefault(log_dir, RunFile(log_dir))
+            self._runs.setdefault(log_dir, RunWriter(log_dir))
 
     def deliver(self, view: View, parts: Sequence[Part], due: Sequence[Part]) -> None:
         """Have a record judged and written wherever a part is due.
@@ -59,29 +60,29 @@ class Delivery:
                 told += self._deliver_to(run, View(record, view.histograms), members, mine)
         # Last, when everything is on the disk: what users do at an alert may fail or take for ever.
         for part, alert in told:
-            with self._reported("telling of an alert"):
+            with self._problems.caught("telling of an alert"):
                 part.notify(alert)
 
     def flush(self) -> None:
         """Hand everything to the file system."""
         for run in self._runs.values():
-            with self._reported(f"writing into {run.log_dir}"):
+            with self._problems.caught(f"writing into {run.log_dir}"):
                 run.flush()
 
     def flush_if_due(self) -> None:
         """The same for what has waited for long; costs nothing otherwise."""
         for run in self._runs.values():
-            with self._reported(f"writing into {run.log_dir}"):
+            with self._problems.caught(f"writing into {run.log_dir}"):
                 run.flush_if_due()
 
     def close(self) -> None:
         """Flush and close all files."""
         for run in self._runs.values():
-            with self._reported(f"writing into {run.log_dir}"):
+            with self._problems.caught(f"writing into {run.log_dir}"):
                 run.close()
 
     def _deliver_to(
-        self, run: RunFile, view: View, members: Sequence[Part], due: Sequence[Part]
+        self, run: RunWriter, view: View, members: Sequence[Part], due: Sequence[Part]
     ) -> list[tuple[Part, Alert]]:
         """Returns what is to be told."""
         record = view.record
@@ -92,10 +93,10 @@ class Delivery:
             active = sum(part.count_active_alerts() for part in members)
             values += summaries.run_scalars(record, active)
             for part in due:
-                with self._reported(f"summaries of {type(part).__name__}"):
+                with self._problems.caught(f"summaries of {type(part).__name__}"):
                     values += part.values(view)
         if any(part.flight for part in members) and any(map(_is_grave, fresh)):
-            with self._reported("writing the flight recorder"):
+            with self._problems.caught("writing the flight recorder"):
                 values += self._flight_values(record)
         owed = run.owed()
         if owed:
@@ -106,7 +107,7 @@ class Delivery:
             values.append(summaries.packed_alerts(run.list_to_write(whole=record.is_last)))
             values.append(summaries.packed_holding(holding))
         at_once = bool(fresh) or record.is_last
-        with self._reported(f"writing into {run.log_dir}"):
+        with self._problems.caught(f"writing into {run.log_dir}"):
             run.write(record.step, record.wall_time, _unique(values), at_once)
             if with_alerts:
                 run.flush_alerts()
@@ -122,7 +123,7 @@ class Delivery:
         return [summaries.packed_flight(log, record.step), summaries.text("flight_recorder", table)]
 
     def _judged(self, part: Part, record: Record) -> list[Alert]:
-        with self._reported(f"judging by {type(part).__name__}"):
+        with self._problems.caught(f"judging by {type(part).__name__}"):
             return part.judge(record)
         return []
 

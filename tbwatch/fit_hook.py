@@ -10,6 +10,7 @@ place.
 from __future__ import annotations
 
 import contextlib
+import logging
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,10 @@ import tensorflow as tf
 
 from tbwatch.ahead import build_ahead
 from tbwatch.capture import Capture
+from tbwatch.models import has_own_step, key_of
+from tbwatch.optimizers import variables_of
+
+logger = logging.getLogger("tbwatch")
 
 
 class FitHook:
@@ -54,7 +59,7 @@ class FitHook:
         """
         model = self._fitted
         if not self._captures and model.train_function is not None:
-            capture.warn_of_changed_flags()
+            _warn_of_changed_flags(model, capture.optimizer)
         self._captures[capture] = on_detach
         self._instrument()
 
@@ -140,3 +145,23 @@ def fit_hook(model: keras.Model) -> FitHook:
     """The hook that is in place in a model, or a new one."""
     found = getattr(vars(model).get("make_train_function"), "__self__", None)
     return found if isinstance(found, FitHook) else FitHook(model)
+
+
+def _warn_of_changed_flags(model: keras.Model, optimizer: Any) -> None:
+    """Say so if the step that was traced before trains other variables than a new one will.
+
+    Keras goes on with the old trace until `compile`. Watching needs a new one, which follows the
+    flags: the one case in which watching changes what is trained.
+    """
+    if has_own_step(model):
+        return  # which variables its optimizer trains is its own affair
+    traced = {key_of(variable) for variable in variables_of(optimizer)}
+    now = {key_of(variable) for variable in model.trainable_variables}
+    if optimizer.built and traced != now:
+        logger.warning(
+            "tbwatch: `trainable` was changed without compile(), so Keras alone would go on "
+            "training the %d variables it trained before; watched, the %d variables with "
+            "trainable=True are trained. Call compile() after changing it.",
+            len(traced),
+            len(now),
+        )

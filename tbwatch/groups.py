@@ -10,7 +10,7 @@ from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
 from tbwatch import statistics
 from tbwatch.histogram import BUCKETS
-from tbwatch.statistics import Blocks, Flat, Rows
+from tbwatch.reductions import Blocks, Flat, Rows, is_large
 from tbwatch.traced import traced_once
 
 # tf.Tensor, tf.IndexedSlices or None; TensorFlow has no types to say so.
@@ -39,7 +39,7 @@ class Group:
         self._dtype = statistics.compute_dtype(variables[0].dtype)
         sizes = [variable.shape.num_elements() for variable in variables]
         self._pack = Rows(sizes) if len(variables) > 1 else None
-        self._is_large = statistics.is_large(sizes[0])
+        self._is_large = is_large(sizes[0])
         shape = self._pack.shape if self._pack else [sizes[0]]
         self._copy = state(shape, self._dtype, variables[0].device) if keeps_copy else None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from tbwatch.alerts import Alert, AlertBook, Finding
+from tbwatch.alert_book import AlertBook
+from tbwatch.alerts import Alert, Finding
 from tbwatch.causes import attributed
 from tbwatch.detectors import Chosen, Detector, VariableRule, make_detectors
 from tbwatch.detectors.diagnosis import Diagnosis

@@ -50,7 +50,7 @@ class LoopHook:
             return
         self.in_place.discard(self)
         hooks.close()
-        capture.plan((), ())
+        capture.training.plan((), ())
         if self._on_detach is not None:
             self._on_detach()
 

@@ -99,7 +99,7 @@ class LoopWatch:
         session, self._session = self._session, None
         if session is not None:
             session.leave(self._watch.members())
-            self._watch.say_last(session.problems)
+            self._watch.say_last(session.problems.counts)
 
     def __repr__(self) -> str:
         found = counted(len(self.alerts), "alert")

@@ -23,6 +23,16 @@ def batches_per_update(optimizer: Any) -> int:
     return optimizer.gradient_accumulation_steps or 1
 
 
+def batches_done(optimizer: Any) -> int:
+    """Calls that it counted so far (a device read)."""
+    return int(optimizer._iterations.numpy())
+
+
+def variables_of(optimizer: Any) -> list[Any]:
+    """Those that it was built with; none before."""
+    return list(optimizer._trainable_variables)
+
+
 def overwrites_weights(optimizer: Any, step: int) -> bool:
     """Whether this update replaced the weights by their moving average."""
     frequency = optimizer.ema_overwrite_frequency if optimizer.use_ema else None

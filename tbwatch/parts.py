@@ -1,11 +1,8 @@
-"""What a session deals with: the parts that watch, what they see, and the file they write to."""
+"""What a session deals with: the parts that watch, what they want, and what they see."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -14,20 +11,13 @@ import numpy as np
 
 from tbwatch import summaries
 from tbwatch.alerts import Alert
-from tbwatch.events import EventWriter
 from tbwatch.layout import Layout
 from tbwatch.models import PatternError
 from tbwatch.record import Record
+from tbwatch.sample import Request
 from tbwatch.schedule import Schedule
 from tbwatch.selection import LayerSelection, Selection
-
-logger = logging.getLogger("tbwatch")
-
-# After a failure to write: how long until the next try, in a new file; twice as long each time.
-RETRY_SECONDS = 10.0
-LONGEST_RETRY_SECONDS = 160.0
-# Up to so many alerts, the whole list is written each time: a reader may miss any record then.
-FEW_ALERTS = 32
+from tbwatch.taps import Tap, choose
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,120 +82,23 @@ def watched_by_any(parts: Sequence[Part], names: Sequence[str]) -> list[bool]:
     return [any(part.selection(name) for part in parts) for name in names]
 
 
-class RunFile:
-    """The event files of one log directory during one fit, and the alerts written to them.
+def activations_watched_by_any(parts: Sequence[Part], taps: Sequence[Tap]) -> list[bool]:
+    """Which of the activations of a step any part watches.
 
-    After a failure (a full disk, a directory that was removed) the file is given up, since what
-    comes after a torn record cannot be read, and a new one is begun a while later.
-
-    Attributes:
-        log_dir: the directory of the run.
-        alerts: every alert of the fit, oldest first, written or not.
+    Raises:
+        PatternError: if a pattern matches no layer that the step calls.
     """
-
-    def __init__(self, log_dir: str) -> None:
-        self.alerts: list[Alert] = []
-        self._known: set[tuple[object, ...]] = set()
-        self._on_disk = 0  # alerts that the file at hand holds for certain
-        self._listed = 0  # alerts in the last whole list
-        self.log_dir = log_dir
-        self._writer: EventWriter | None = None
-        self._retry_at = 0.0
-        self._has_told = False
-        self._delay = RETRY_SECONDS
-
-    def add(self, alerts: Sequence[Alert]) -> list[Alert]:
-        """Take in new alerts; those that another callback on this directory did not bring."""
-        fresh = {_identity(alert): alert for alert in alerts}
-        found = [alert for identity, alert in fresh.items() if identity not in self._known]
-        self._known.update(fresh)
-        self.alerts += found
-        return found
-
-    def owed(self) -> list[Alert]:
-        """Alerts that the disk has not taken yet: new ones, and those of a file that was lost."""
-        return self.alerts[self._on_disk :]
-
-    def list_to_write(self, whole: bool) -> list[Alert]:
-        """The whole list, or what is new to it where the whole one would be written too often.
-
-        So what an alert costs does not grow with the number of alerts before it.
-        """
-        count = len(self.alerts)
-        if whole or not self._on_disk or count <= FEW_ALERTS or count >= 2 * self._listed:
-            self._listed = count
-            return self.alerts
-        return self.owed()
-
-    def write(
-        self,
-        step: int,
-        wall_time: float,
-        values: Sequence[summaries.Value],
-        at_once: bool = False,
-    ) -> None:
-        """Append one Event; the first one makes the file.
-
-        Args:
-            step: number of the update.
-            wall_time: seconds since the epoch of the clock.
-            values: what the Event holds.
-            at_once: try it even if the last failure was just now.
-        """
-        if time.monotonic() < self._retry_at and not at_once:
-            return
-        with self._given_up_on_failure():
-            if self._writer is None:
-                self._writer = EventWriter(self.log_dir)
-                self._tell_of(self._writer.neighbours)
-            self._writer.write(step, wall_time, values)
-
-    def flush(self) -> None:
-        """Hand everything to the file system; it holds the alerts if they have been written."""
-        if self._writer is not None:
-            with self._given_up_on_failure():
-                self._writer.flush()
-            self._delay = RETRY_SECONDS
-
-    def flush_if_due(self) -> None:
-        """The same if something has waited for long."""
-        if self._writer is not None and self._writer.is_flush_due:
-            self.flush()
-
-    def flush_alerts(self) -> None:
-        """The same after a list of alerts: if there is a file that took it, none is owed."""
-        self.flush()
-        if self._writer is not None:
-            self._on_disk = len(self.alerts)
-
-    def close(self) -> None:
-        """Flush and close."""
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            writer.close()
-
-    def _tell_of(self, neighbours: Sequence[int]) -> None:
-        if neighbours and not self._has_told:
-            logger.warning(
-                "tbwatch: process %s writes into %s too, so the records of one will hide those of "
-                "the other. Give each run a log_dir of its own.",
-                ", ".join(map(str, neighbours)),
-                self.log_dir,
-            )
-            self._has_told = True
-
-    @contextlib.contextmanager
-    def _given_up_on_failure(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception:
-            self._retry_at = time.monotonic() + self._delay
-            self._delay = min(2 * self._delay, LONGEST_RETRY_SECONDS)
-            self._on_disk = self._listed = 0
-            with contextlib.suppress(Exception):  # it has failed already
-                self.close()
-            raise
+    return choose([part.activations for part in parts if part.activations is not None], taps)
 
 
-def _identity(alert: Alert) -> tuple[object, ...]:
-    return alert.step, alert.state, alert.rule, alert.diagnosis, alert.variables
+def wanted_by_any(parts: Sequence[Part], slots: int, histogram_slots: int) -> Request:
+    """What a sample has to hold for all parts; `slots` and `histogram_slots` as in `Request`."""
+    kinds = frozenset().union(*(part.histogram_kinds for part in parts))
+    return Request(
+        updates="updates" in kinds or any(part.needs_updates for part in parts),
+        histograms=kinds,
+        activations=any(part.activations is not None for part in parts),
+        flight=max(part.flight for part in parts),
+        slots=slots,
+        histogram_slots=histogram_slots,
+    )

@@ -60,6 +60,28 @@ class Planner:
             due.add(update)
         return sorted(due)[:count]
 
+    def plan(
+        self, wanted: Iterable[tuple[Schedule, bool]], done: int, count: int
+    ) -> tuple[list[int], list[int]]:
+        """The next `count` updates after `done` that are due by any schedule.
+
+        Args:
+            wanted: schedules, and whether histograms are due by them too.
+            done: updates so far.
+            count: how many can be planned.
+
+        Returns:
+            The updates, ascending, and those due by a schedule with histograms.
+        """
+        due: set[int] = set()
+        with_histograms: set[int] = set()
+        for schedule, has_histograms in wanted:
+            mine = self.next_due(schedule, done, count)
+            due.update(mine)
+            if has_histograms:
+                with_histograms.update(mine)
+        return sorted(due)[:count], sorted(with_histograms)
+
     def is_due(self, schedule: Schedule, update: int) -> bool:
         """Whether an update is due by this schedule."""
         epoch = self._epoch_ends.get(update)

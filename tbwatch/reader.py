@@ -9,19 +9,14 @@ import dataclasses
 import logging
 import math
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from google.protobuf.message import DecodeError
-from tensorboard.compat.proto import event_pb2
-
 from tbwatch.alerts import Alert
-from tbwatch.decoding import Decoded, EventDecoder
+from tbwatch.file_reading import Notes, Span, read_file
 from tbwatch.flight_log import FlightLog
-from tbwatch.format import FILE_SUFFIX, counted, plain
-from tbwatch.framing import read_frames
+from tbwatch.format import counted, plain
 from tbwatch.record import Record
 from tbwatch.run_files import (
     ReadError,
@@ -35,9 +30,6 @@ from tbwatch.run_files import (
 __all__ = ["FlightLog", "ReadError", "Run", "find_runs", "read_run", "read_runs"]
 
 logger = logging.getLogger("tbwatch")
-
-_LONGEST_NOTE = 300  # characters
-_MOST_NOTES = 20  # different ones for a file; a file of garbage may hold one per record
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -157,15 +149,15 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
     holding: dict[str, Alert] = {}
     notes: list[str] = []
     flight: FlightLog | None = None
-    spans: list[_Span] = []
+    spans: list[Span] = []
     for file in record_files(path):
-        file_notes = _Notes()
-        span = _Span(file)
+        file_notes = Notes()
+        span = Span(file)
         beside: list[str] = []
         own: list[Alert] | None = None
         held: list[Alert] | None = None
         evicted = math.inf  # the least step that a record of this file repeats
-        for decoded in _read_file(file, file_notes, span):
+        for decoded in read_file(file, file_notes, span):
             if not span.is_compared:
                 beside = [other.file.name for other in spans if other.overlaps(span)]
                 span.is_compared = True
@@ -232,71 +224,3 @@ def holding_of(alerts: Sequence[Alert]) -> dict[str, Alert]:
             elif name in holding and holding[name].diagnosis == alert.diagnosis:
                 del holding[name]
     return holding
-
-
-class _Span:
-    """When a file was written, and by whom: the part of its name behind the time."""
-
-    def __init__(self, file: Path) -> None:
-        self.file = file
-        found = re.search(r"tfevents\.[0-9.]*?\.(.+)\.[0-9]+" + re.escape(FILE_SUFFIX), file.name)
-        self._writer = found[1] if found else ""
-        self.begin = self.end = 0.0
-        self.is_compared = False
-
-    def extend(self, wall_time: float) -> None:
-        if not math.isfinite(wall_time):
-            return
-        self.begin = self.begin or wall_time
-        self.end = max(self.end, wall_time)
-
-    def overlaps(self, later: _Span) -> bool:
-        """Whether another process began its file while this one was still written."""
-        return self._writer != later._writer and self.begin <= later.begin < self.end
-
-
-def _read_file(file: Path, notes: _Notes, span: _Span) -> Iterator[Decoded]:
-    """What the undamaged events hold for us; only one of them is in memory at a time."""
-    decoder = EventDecoder()
-    try:
-        with file.open("rb") as stream:
-            for frame in read_frames(stream, os.fstat(stream.fileno()).st_size):
-                if frame.payload is None:
-                    notes.add(frame.damage, frame.offset)
-                    continue
-                try:
-                    event = event_pb2.Event.FromString(frame.payload)
-                except DecodeError:
-                    notes.add("record left out: not a TensorBoard event", frame.offset)
-                    continue
-                span.extend(event.wall_time)
-                decoded = decoder.decode(event)
-                for problem in decoded.problems:
-                    notes.add(problem, frame.offset)
-                if any(part is not None for part in (decoded.record, decoded.alerts)):
-                    yield decoded
-    except OSError as error:
-        notes.add(f"cannot be read: {error.strerror or error}", 0)
-
-
-class _Notes:
-    """What was left out of one file; equal messages are counted instead of repeated."""
-
-    def __init__(self) -> None:
-        self._seen: dict[str, tuple[int, int]] = {}
-
-    def add(self, message: str, offset: int) -> None:
-        if len(message) > _LONGEST_NOTE:  # a name in it may have any length
-            message = message[:_LONGEST_NOTE] + "..."
-        if message not in self._seen and len(self._seen) >= _MOST_NOTES:
-            message = "further problems"
-        first, count = self._seen.get(message, (offset, 0))
-        self._seen[message] = (first, count + 1)
-
-    def sentences(self) -> list[str]:
-        return [
-            f"{message} (at byte {first})"
-            if count == 1
-            else f"{message} ({count} times, first at byte {first})"
-            for message, (first, count) in self._seen.items()
-        ]

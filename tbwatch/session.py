@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 import math
 import time
 import weakref
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 
 from tbwatch.capture import Capture
 from tbwatch.delivery import Delivery
-from tbwatch.format import told
 from tbwatch.history import history_of
 from tbwatch.hook import Hook
 from tbwatch.layout import Layout
-from tbwatch.parts import Part, View, watched_by_any
+from tbwatch.parts import (
+    Part,
+    View,
+    activations_watched_by_any,
+    wanted_by_any,
+    watched_by_any,
+)
 from tbwatch.planner import Planner
+from tbwatch.problems import Problems
 from tbwatch.record import Record
 from tbwatch.recording import numbers_of, to_record
 from tbwatch.sample import Request, Sample
-from tbwatch.taps import Tap, choose
+from tbwatch.watched_training import WatchedTraining
 
 logger = logging.getLogger("tbwatch")
 
@@ -42,7 +46,7 @@ class Session:
 
     Attributes:
         every: all sessions that somebody holds.
-        problems: what went wrong, by kind, and how often.
+        problems: what went wrong in tbwatch itself.
     """
 
     every: ClassVar[weakref.WeakSet[Session]] = weakref.WeakSet()
@@ -61,7 +65,8 @@ class Session:
         self._given_batches_per_call = batches_per_call
         self._history = history_of(model)
         self._parts: list[Part] = []
-        self._delivery = Delivery(self._reported, lambda: self._capture.flight_log())
+        self.problems = Problems()
+        self._delivery = Delivery(self.problems, lambda: self._training.flight_log())
         self._last: Record | None = None
         self._has_ended = False
         self._layout: Layout | None = None
@@ -69,18 +74,22 @@ class Session:
         self._batches = self._batches_before_epoch = 0
         self._known_updates = self._calls = self._first_planned = 0
         self._logged_nonfinite = self._sampled_before = False
-        self.problems: Counter[str] = Counter()
-        self._capture = Capture(
+        self._training = WatchedTraining(
             model,
             optimizer,
+            # Where another optimizer trains the rest of the model, only what this one gets is ours.
+            takes_all=hook.skips_first_trace and optimizer is getattr(model, "optimizer", None),
             select=lambda names: watched_by_any(self._parts, names),
-            select_activations=self._select_activations,
+            select_activations=lambda taps: activations_watched_by_any(self._parts, taps),
             request=self._request,
             on_layout=self._on_layout,
-            on_failure=lambda error: self._report("capture", f"sampling failed: {told(error)}"),
+        )
+        self._capture = Capture(
+            self._training,
+            on_failure=lambda error: self.problems.report("sampling", error),
             skips_first_trace=hook.skips_first_trace,
         )
-        self._batches_at_start, self._has_said_unheard = self._capture.batches_done, False
+        self._batches_at_start, self._has_said_unheard = self._training.batches_done, False
         self._batches_per_epoch = batches_per_epoch
         self._planner = Planner(0)
         self._has_begun = False
@@ -113,7 +122,7 @@ class Session:
         was_watched = bool(self._parts)
         if was_watched and not self._has_ended:
             self._has_ended = True
-            with self._reported("judging the run as a whole"):
+            with self.problems.caught("judging the run as a whole"):
                 self._dispatch_end()
         self._parts = [part for part in self._parts if all(part is not p for p in parts)]
         if self._parts or not was_watched:
@@ -125,7 +134,7 @@ class Session:
 
     def warn_if_unheard(self) -> None:
         """Say so, once, if the optimizer has made updates that did not pass through here."""
-        if not self._capture.applies and self._capture.batches_done > self._batches_at_start:
+        if not self._capture.applies and self._training.batches_done > self._batches_at_start:
             self._say_unheard()
 
     def _say_unheard(self) -> None:
@@ -137,24 +146,13 @@ class Session:
 
     def _started_at(self) -> int:
         """Updates that the optimizer had made when it was first watched."""
-        return self._history.start_of(self._optimizer, self._capture.updates_done)
+        return self._history.start_of(self._optimizer, self._training.updates_done)
 
     def _request(self) -> Request:
         """What a sample has to hold for the parts that have joined; asked at the first trace."""
-        kinds = frozenset().union(*(part.histogram_kinds for part in self._parts))
         with_histograms = [part.schedule for part in self._parts if part.histogram_kinds]
-        return Request(
-            updates="updates" in kinds or any(part.needs_updates for part in self._parts),
-            histograms=kinds,
-            activations=any(part.activations is not None for part in self._parts),
-            flight=max(part.flight for part in self._parts),
-            slots=self._slots,
-            histogram_slots=self._planner.most_within(with_histograms, self._batches_per_call),
-        )
-
-    def _select_activations(self, taps: Sequence[Tap]) -> list[bool]:
-        """Which of the activations of a step any part watches."""
-        return choose([p.activations for p in self._parts if p.activations is not None], taps)
+        histogram_slots = self._planner.most_within(with_histograms, self._batches_per_call)
+        return wanted_by_any(self._parts, self._slots, histogram_slots)
 
     def _on_layout(self, layout: Layout) -> None:
         setup = layout.setup
@@ -177,12 +175,12 @@ class Session:
         if not self._has_begun:
             self._has_begun = True
             # Not in __init__: a callback behind us may have restored an interrupted run since.
-            per_update = self._capture.batches_per_update
+            per_update = self._training.batches_per_update
             self._planner = Planner(self._started_at(), per_update, self._batches_per_epoch)
         self._epoch = epoch
-        self._batches_before_epoch = self._capture.batches_done
+        self._batches_before_epoch = self._training.batches_done
         self._planner.begin_epoch(epoch, self._batches_before_epoch)
-        self._plan(self._capture.updates_done)
+        self._plan(self._training.updates_done)
 
     def end_batch(self, part: Part, batch: int, logs: Mapping[str, Any] | None) -> None:
         """A batch (from 0), or an execution of several that ends with it, has been trained."""
@@ -193,7 +191,7 @@ class Session:
         numbers = numbers_of(logs) if self._hook.gives_numbers else {}
         loss = numbers.get("loss", 0.0)
         is_news = not math.isfinite(loss) and not self._logged_nonfinite
-        with self._reported("handling a sample"):
+        with self.problems.caught("handling a sample"):
             samples = self._collected(at_once=is_news)
             if samples and not self._hook.gives_numbers:
                 numbers = numbers_of(logs)
@@ -204,7 +202,7 @@ class Session:
                 known = numbers if sample is samples[-1] else {}
                 self._dispatch(self._record(sample, known), sample)
         if is_news:
-            with self._reported("handling the logs"):
+            with self.problems.caught("handling the logs"):
                 self._dispatch_logs(numbers)
         self._logged_nonfinite = not math.isfinite(loss)
         self._delivery.flush_if_due()
@@ -217,7 +215,7 @@ class Session:
         if not self._is_first(part):
             return
         if not self._planner.knows_epochs:
-            done = self._capture.batches_done
+            done = self._training.batches_done
             # Keras lets the optimizer count once more when a generator runs dry, and counts too
             # many batches itself when an execution of several is cut short.
             counted = done - self._batches_before_epoch
@@ -225,22 +223,25 @@ class Session:
             self._planner.end_epoch(epoch, batches, done)
         self.flush()
 
+    def begin_validation(self) -> None:
+        """Nothing more is recorded for a while: what was goes to the disk."""
+        self.flush()
+
+    def flush(self) -> None:
+        """What was recorded goes to the disk."""
+        self._delivery.flush()
+
     def _is_first(self, part: Part) -> bool:
         return bool(self._parts) and part is self._parts[0]
 
     def _plan(self, done: int) -> None:
         """Plan the next due updates after `done`."""
-        due: set[int] = set()
-        histograms: set[int] = set()
-        for part in self._parts:
-            mine = self._planner.next_due(part.schedule, done, self._slots)
-            due.update(mine)
-            if part.histogram_kinds:
-                histograms.update(mine)
-        planned = sorted(due)[: self._slots]
+        planned, histograms = self._planner.plan(
+            [(part.schedule, bool(part.histogram_kinds)) for part in self._parts], done, self._slots
+        )
         self._known_updates, self._calls = done, 0
         self._first_planned = planned[0] if planned else 0
-        self._capture.plan(planned, sorted(histograms))
+        self._training.plan(planned, histograms)
 
     def _collected(self, at_once: bool) -> list[Sample]:
         """Samples of the batches since the last look; asks the device once one may be there.
@@ -253,8 +254,8 @@ class Session:
         most = self._known_updates + self._calls * self._batches_per_call * applies
         if not at_once and (not self._first_planned or most < self._first_planned):
             return []
-        samples = self._capture.collect()
-        self._plan(self._capture.updates_done)
+        samples = self._training.collect()
+        self._plan(self._training.updates_done)
         return samples
 
     @property
@@ -275,7 +276,7 @@ class Session:
             self._layout,
             epoch=self._epoch,
             logs=logs,
-            judged=not self._capture.overwrites_weights(sample.step),
+            judged=not self._training.overwrites_weights(sample.step),
             is_first_sample=is_first,
             streaks_of=lambda activation: self._history.streaks_of(self._optimizer, activation),
         )
@@ -296,7 +297,7 @@ class Session:
     def _dispatch_logs(self, logs: Mapping[str, float]) -> None:
         """The loss of an update became NaN or infinite where the step does not show it."""
         record = Record(
-            step=self._capture.updates_done,
+            step=self._training.updates_done,
             wall_time=time.time(),
             layout=self._layout or Layout(()),
             quantities={},
@@ -313,34 +314,10 @@ class Session:
             return
         record = dataclasses.replace(
             self._last,
-            step=max(self._capture.updates_done, self._last.step),
+            step=max(self._training.updates_done, self._last.step),
             wall_time=time.time(),
             quantities={},
             activations={},
             is_last=True,
         )
         self._delivery.deliver(View(record, {}), self._parts, self._parts)
-
-    # -------------------------------------------------------------------------------------- helpers
-
-    def begin_validation(self) -> None:
-        """Nothing more is recorded for a while: what was goes to the disk."""
-        self.flush()
-
-    def flush(self) -> None:
-        """What was recorded goes to the disk."""
-        self._delivery.flush()
-
-    @contextlib.contextmanager
-    def _reported(self, doing: str) -> Iterator[None]:
-        """What goes wrong in here is reported once and counted; the training goes on."""
-        try:
-            yield
-        except Exception as error:
-            self._report(doing, f"{doing} failed: {told(error)}")
-
-    def _report(self, kind: str, message: str) -> None:
-        self.problems[kind] += 1
-        if self.problems[kind] == 1:
-            with contextlib.suppress(Exception):  # a log handler of the user that fails
-                logger.warning("tbwatch: %s. The training goes on; said once.", message)

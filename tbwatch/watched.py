@@ -1,4 +1,4 @@
-"""Which variables of a model are watched, and what a layout says of them."""
+"""Which variables and activations are watched, and what a layout says of them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 import keras
 
-from tbwatch.layout import WatchedVariable, unique_names
+from tbwatch.activations import Activation
+from tbwatch.layout import WatchedActivation, WatchedVariable, unique_names
 from tbwatch.models import is_constant, is_watchable, key_of, native, path_of, rms_of
+from tbwatch.taps import Tap
 
 
 class Watched:
@@ -22,7 +24,6 @@ class Watched:
     Attributes:
         names: their names.
         variables: the TensorFlow variables.
-        rows: `key_of` a variable -> its row.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Watched:
         ]
         self.names = [name for name, _ in chosen]
         self.variables = [native(variable) for _, variable in chosen]
-        self.rows = {key_of(variable): row for row, (_, variable) in enumerate(chosen)}
+        self._rows = {key_of(variable): row for row, (_, variable) in enumerate(chosen)}
         self._regularized = [getattr(v, "regularizer", None) is not None for _, v in chosen]
 
     def describe(self, missing: Collection[int]) -> tuple[WatchedVariable, ...]:
@@ -66,7 +67,49 @@ class Watched:
             )
         )
 
+    def positions(self, variables: Sequence[Any]) -> tuple[dict[int, int], list[int]]:
+        """Where these are: row of a watched one -> its place here, and places of the others."""
+        places: dict[int, int] = {}
+        others: list[int] = []
+        for place, variable in enumerate(variables):
+            row = self._rows.get(key_of(variable))
+            if row is None:
+                others.append(place)
+            else:
+                places[row] = place
+        return places, others
+
     def names_besides(self, keys: Collection[int]) -> list[str]:
         """Names of those that are not among these."""
         pairs = zip(self.names, self.variables, strict=True)
         return [name for name, variable in pairs if key_of(variable) not in keys]
+
+
+class WatchedActivations:
+    """The activations that are watched, in the order of the layout.
+
+    Args:
+        taps: all activations of the step that is traced, or run eagerly.
+        select: tells of all of them which ones are.
+
+    Attributes:
+        described: as the layout has them.
+        units: units of each.
+    """
+
+    def __init__(
+        self, taps: Sequence[Tap], select: Callable[[Sequence[Tap]], Sequence[bool]]
+    ) -> None:
+        taken = [tap.activation for tap, take in zip(taps, select(taps), strict=True) if take]
+        self.described: tuple[WatchedActivation, ...] = tuple(taken)
+        self.units = [activation.units for activation in taken]
+        self._rows = {activation.name: row for row, activation in enumerate(taken)}
+
+    def among(self, taps: Sequence[Tap]) -> list[Activation | None]:
+        """What to measure of a later step: None for what it does not compute as it did then."""
+        found: list[Activation | None] = [None] * len(self.units)
+        for tap in taps:
+            row = self._rows.get(tap.activation.name)
+            if row is not None and self.units[row] == tap.source.units:
+                found[row] = tap.source
+        return found

@@ -9,7 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from tbwatch.alerts import Alert, AlertBook, Finding, severity_at_least
+from tbwatch.alert_book import AlertBook
+from tbwatch.alerts import Alert, Finding, severity_at_least
 from tbwatch.testing import make_layout, make_record
 from tests import alert_cases
 

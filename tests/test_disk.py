@@ -8,7 +8,7 @@ import keras
 import pytest
 
 import tbwatch
-from tbwatch import parts
+from tbwatch import run_writer
 from tbwatch.reader import read_run
 from tests.nets import convnet, fit
 
@@ -44,7 +44,7 @@ def _said(caplog):
 
 def test_full_disk_and_space_again(small_disk, caplog, monkeypatch):
     """Training goes on; one message; what was written before and after is readable."""
-    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run_writer, "RETRY_SECONDS", 0.0)
     filler = small_disk / "filler"
     filler.write_bytes(b"x" * 100_000)
     model = convnet()
@@ -63,7 +63,7 @@ def test_full_disk_and_space_again(small_disk, caplog, monkeypatch):
 
 def test_a_disk_that_is_full_from_the_start_is_not_littered(small_disk, caplog, monkeypatch):
     """No empty file is left for each try."""
-    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run_writer, "RETRY_SECONDS", 0.0)
     (small_disk / "run1" / "tbwatch").mkdir(parents=True)
     (small_disk / "filler").write_bytes(b"x" * 192 * 1024)
     fit(convnet(), tbwatch.Watch(small_disk / "run1"), updates=10)
@@ -73,7 +73,7 @@ def test_a_disk_that_is_full_from_the_start_is_not_littered(small_disk, caplog, 
 
 def test_log_dir_removed_during_the_run(tmp_path, caplog, monkeypatch):
     """Said once; the records that follow go to a new file."""
-    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run_writer, "RETRY_SECONDS", 0.0)
     log_dir = tmp_path / "run1"
     watch = tbwatch.Watch(log_dir, update_freq=1)
     fit(convnet(), watch, _At(3, lambda: shutil.rmtree(log_dir)), updates=6, epochs=3)

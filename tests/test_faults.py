@@ -19,7 +19,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tbwatch
-from tbwatch import events, parts
+from tbwatch import events, run_writer
 from tbwatch.alerts import Finding
 from tbwatch.reader import read_run
 from tests.nets import convnet, fit
@@ -295,7 +295,7 @@ def mounted(at: Path, *options: str):
 
 def test_an_alert_that_a_full_disk_did_not_take_is_written_later(tmp_path, caplog, monkeypatch):
     """Once there is room again, and not only at the end of the fit."""
-    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run_writer, "RETRY_SECONDS", 0.0)
     found = []
     with mounted(tmp_path / "small", "-o", "size=192k") as disk:
         filler, log_dir = disk / "filler", disk / "run1"
@@ -322,7 +322,7 @@ def room(disk):
 
 def test_full_from_the_start_keeps_alerts_in_memory(tmp_path, caplog, monkeypatch):
     """What could not be written was told and is in `watch.alerts`; no file is left open."""
-    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run_writer, "RETRY_SECONDS", 0.0)
     with mounted(tmp_path / "small", "-o", "size=64k") as disk:
         (disk / "run1" / "tbwatch").mkdir(parents=True)
         (disk / "filler").write_bytes(b"x" * 64 * 1024)
@@ -342,7 +342,7 @@ def test_log_dir_becomes_read_only(tmp_path, caplog, monkeypatch):
     A file system cannot become read-only while a file on it is written. So it does so before the
     first record, and later an empty one that is read-only takes its place.
     """
-    monkeypatch.setattr(parts, "RETRY_SECONDS", 0.0)
+    monkeypatch.setattr(run_writer, "RETRY_SECONDS", 0.0)
     disk, empty = tmp_path / "disk", tmp_path / "empty"
     log_dir = disk / "run1"
     empty.mkdir()
@@ -384,8 +384,8 @@ def test_a_file_that_may_not_grow(tmp_path):
     """A quota of the process: said once, the training ends well, the rest is readable."""
     before = """
 import resource
-import tbwatch.parts
-tbwatch.parts.RETRY_SECONDS = 1000.0
+import tbwatch.run_writer
+tbwatch.run_writer.RETRY_SECONDS = 1000.0
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 """
     process = start(tmp_path, pause=0.0, updates=60, before=before, after="print('ended')")

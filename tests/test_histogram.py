@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tbwatch.histogram import BUCKETS, MAGNITUDES, nonfinite_count, to_magnitudes, to_rows
-from tbwatch.statistics import Flat
+from tbwatch.reductions import Flat
 
 
 def bucket_counts(tensor: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tbwatch
-from tbwatch import capture, replicas
+from tbwatch import replicas, watched_training
 from tbwatch.fit_hook import FitHook
 from tbwatch.reader import read_run
 from tbwatch.testing import Recorder
@@ -295,7 +295,9 @@ def test_a_failure_of_ours_is_reported_once(tmp_path, caplog):
 def test_a_failure_inside_the_step_switches_sampling_off(tmp_path, caplog, monkeypatch):
     """If our part of the step cannot be traced, the training is traced without it."""
     monkeypatch.setattr(
-        capture.Sampler, "around", lambda *a, **k: (_ for _ in ()).throw(TypeError("odd layer"))
+        watched_training.Sampler,
+        "around",
+        lambda *a, **k: (_ for _ in ()).throw(TypeError("odd layer")),
     )
     watched, plain = convnet(), convnet()
     fit(watched, tbwatch.Watch(tmp_path))

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tbwatch import statistics
+from tbwatch import reductions, statistics
 from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS
-from tbwatch.statistics import Blocks, Flat, Reduction, Rows
+from tbwatch.reductions import Blocks, Flat, Reduction, Rows
 
 MODES: dict[str, Callable] = {
     "eager": lambda function: function,
@@ -111,7 +111,7 @@ def in_blocks(mode: str, function: Callable, cases: Arrays, *inputs: list) -> tf
     for of_one in zip(*inputs, strict=True):
         size = of_one[0].shape[0]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(statistics, "BLOCK", max(size // 3, 1))
+            patch.setattr(reductions, "BLOCK", max(size // 3, 1))
             rows.append(_compiled(mode, function, Blocks if size else Flat)(*of_one))
     return tf.concat(rows, axis=0)
 
@@ -260,7 +260,7 @@ def test_packed_bucket_counts_are_those_of_each_variable(mode: str, sizes: list[
 @pytest.mark.parametrize("size", [7, 8, 9, 31, 32, 100])
 def test_bucket_counts_in_blocks(mode: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a tensor and of a change, in blocks of 8: those that NumPy counts by the bits."""
-    monkeypatch.setattr(statistics, "BLOCK", 8)
+    monkeypatch.setattr(reductions, "BLOCK", 8)
     old, new = noise(1, size), noise(2, size)
     by = Blocks() if size >= 8 else Flat()
     counts = MODES[mode](partial(statistics.bucket_counts, by))(tf.constant(old))
@@ -275,7 +275,7 @@ def test_bucket_counts_in_blocks(mode: str, size: int, monkeypatch: pytest.Monke
 def test_counting_in_words_misses_nothing(mode: str, size: int) -> None:
     """Also where the length is no multiple of what is added at a time, and nothing overflows."""
     masks = [noise(size, size) > 0.3, np.ones(size, bool), np.zeros(size, bool)]
-    counts = MODES[mode](lambda *of: tf.stack([statistics.count_true(one) for one in of]))(*masks)
+    counts = MODES[mode](lambda *of: tf.stack([reductions.count_true(one) for one in of]))(*masks)
     assert counts.numpy().tolist() == [int(mask.sum()) for mask in masks]
 
 

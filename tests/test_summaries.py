@@ -19,7 +19,7 @@ from tbwatch import summaries
 from tbwatch.alerts import Alert
 from tbwatch.layout_json import layout_from_json
 from tbwatch.quantities import NAMES, QUANTITIES
-from tbwatch.statistics import Flat
+from tbwatch.reductions import Flat
 from tbwatch.testing import make_layout, make_record
 from tests.alert_cases import make_alert
 

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 import tbwatch
-from tbwatch import groups, statistics, traced
+from tbwatch import groups, reductions, traced
 from tbwatch.histogram import to_rows
 from tbwatch.record import Record
 from tbwatch.testing import Recorder
@@ -102,8 +102,8 @@ def _trained(tmp_path_factory):
                 patch.setattr(groups, "SMALL", 30)
                 patch.setattr(groups, "LARGEST_PACK", 20)
             if form == "in blocks":
-                patch.setattr(statistics, "LARGE", 30)
-                patch.setattr(statistics, "BLOCK", 16)
+                patch.setattr(reductions, "LARGE", 30)
+                patch.setattr(reductions, "BLOCK", 16)
             patch.setattr(traced, "_TRACED", {})
             return _train(mode, tmp_path_factory.mktemp("logs"))
 

@@ -126,7 +126,8 @@ def _call(way: str, folder: str, size: int) -> Callable[[Any], object]:
     import numpy as np
     import tensorflow as tf
 
-    from tbwatch.statistics import Blocks, Flat, bucket_counts, is_large
+    from tbwatch.reductions import Blocks, Flat, is_large
+    from tbwatch.statistics import bucket_counts
 
     def counted(x: tf.Tensor) -> tf.Tensor:
         return bucket_counts(Blocks() if is_large(size) else Flat(), x)

@@ -198,7 +198,7 @@ class Watch(SharedCallback):
         session = self._session
         super().on_train_end(logs)
         if session is not None:
-            self._say_last(session.problems)
+            self._say_last(session.problems.counts)
 
     def _say_last(self, problems: Collection[str]) -> None:
         found, judge = self.holding, self._judge

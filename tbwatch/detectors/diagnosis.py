@@ -208,6 +208,8 @@ class Diagnosis:
         evidence["last_moved_at"] = float(self._last_moved[row])
         at = self._last_moved[row]
         moved = f"it last moved at update {at}" if at else "it has never moved"
+        if at == record.step:  # by momentum or weight decay
+            moved = "it moved at this update too"
         words = {"limit": rule.limit, "layer": variable.layer, "moved": moved, **evidence}
         return Finding(
             rule=rule.name,
