@@ -26,6 +26,8 @@ METADATA_EVENTS = 100
 
 # A process that has not written for so long is taken for another one with its number.
 LIVE_SECONDS = 600.0
+# Windows has no signal that asks only: there, os.kill would end the other process.
+_CAN_ASK = os.name != "nt"
 
 _FILE_NAME = re.compile(
     r"tfevents\.(?P<time>[0-9]+(\.[0-9]+)?)\.(?P<host>.*)\.(?P<pid>[0-9]+)\.[0-9]+"
@@ -122,7 +124,7 @@ def _names_in(directory: str) -> list[str]:
 def _live_writer(directory: str, file: re.Match[str]) -> int | None:
     """The process that made an event file, if it is another one and still alive."""
     process = int(file["pid"])
-    if process == os.getpid() or file["host"] != socket.gethostname():
+    if not _CAN_ASK or process == os.getpid() or file["host"] != socket.gethostname():
         return None
     try:
         written = tf.io.gfile.stat(os.path.join(directory, file.string)).mtime_nsec / 1e9

@@ -8,7 +8,7 @@ import keras
 import pytest
 
 import tbwatch
-from tbwatch import run_writer
+from tbwatch import events, run_writer
 from tbwatch.reader import read_run
 from tests.nets import convnet, fit
 
@@ -121,3 +121,18 @@ def test_an_alert_is_on_the_disk_at_once(tmp_path):
     look = _At(20, lambda: found.extend(read_run(tmp_path).alerts))
     fit(model, tbwatch.Watch(tmp_path), look, updates=30)
     assert [(alert.step, alert.diagnosis) for alert in found] == [(21, "dead_relu")]
+
+
+@pytest.mark.parametrize("can_ask", [True, False])
+def test_no_signal_is_sent_where_it_would_end_a_process(tmp_path, monkeypatch, can_ask):
+    """On Windows `os.kill` ends whom it is asked about: there, nobody is asked."""
+    sent = []
+    monkeypatch.setattr(events.os, "kill", lambda process, signal: sent.append((process, signal)))
+    monkeypatch.setattr(events, "_CAN_ASK", can_ask)
+    monkeypatch.setattr(events.os, "getpid", lambda: 4711)
+    first = events.EventWriter(str(tmp_path))
+    monkeypatch.setattr(events.os, "getpid", lambda: 4712)
+    second = events.EventWriter(str(tmp_path))
+    assert (sent, second.neighbours) == (([(4711, 0)], [4711]) if can_ask else ([], []))
+    first.close()
+    second.close()

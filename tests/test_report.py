@@ -105,7 +105,7 @@ def test_the_picture_shows_each_ratio_where_it_was(log_dir, tmp_path):
 
     assert at(0, LOST_FROM + 20) == (194, 0, 155)
     assert at(1, LOST_FROM + 20) == (255, 255, 255)
-    assert at(2, 150) == (238, 240, 242), "a ratio of 10 ** -2.5 is healthy"
+    assert max(at(2, 150)) - min(at(2, 150)) < 16, "a ratio of 10 ** -2.5 is healthy: grey"
     red, _, blue = at(0, 2)
     assert red > blue, "a ratio near 1 is orange"
     assert 1e-3 < 10 ** -(2 + 150 / UPDATES) < 1e-2
@@ -114,7 +114,7 @@ def test_the_picture_shows_each_ratio_where_it_was(log_dir, tmp_path):
 def test_colours_of_ratios():
     shown = picture.colours(np.array([[1e-9, 1e-3, 1.0, np.inf, np.nan, 0.0]]))
     assert shown.tolist() == [
-        [[8, 48, 107], [238, 240, 242], [127, 39, 4], [194, 0, 155], [255, 255, 255], [8, 48, 107]]
+        [[8, 48, 107], [240, 240, 240], [127, 39, 4], [194, 0, 155], [255, 255, 255], [8, 48, 107]]
     ]
 
 

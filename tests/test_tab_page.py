@@ -12,6 +12,7 @@ from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
 from selenium.webdriver.common.keys import Keys
 
 from tbwatch.layout import WatchedActivation
+from tbwatch.tab import picture
 from tbwatch.testing import make_layout, make_record
 from tests.alert_cases import make_alert
 from tests.board import Server, slow_training, write_run
@@ -304,6 +305,25 @@ def test_dark_mode_follows_tensorboard(browser, server):
     browser.wait_for(lambda: sum(color(browser, 0, 0.02)[:3]) < sum(light[:3]) / 2)
     page = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert page == "rgb(33, 33, 33)"
+
+
+def test_the_picture_of_a_report_has_the_same_colours(browser, server):
+    """Of all ratios, as the page itself works them out, in 250 steps."""
+    opened(browser, server)
+    ratios = [*(10.0 ** np.linspace(-9, 1, 201)).tolist(), 0.0]
+    script = """
+    const [values, done] = arguments, { href } = document.querySelector("link[rel=stylesheet]");
+    const load = (name) => import(new URL(`${name}.js`, href));
+    Promise.all([load("colors"), load("metrics")]).then(([colors, metrics]) => {
+      const table = colors.table("diverging", false);
+      const levels = colors.levels(metrics.scaleOf("update_ratio", []), values);
+      done([...levels].map((level) => [0, 8, 16].map((bits) => (table[level] >> bits) & 255)));
+    });
+    """
+    of_the_page = np.array(browser.driver.execute_async_script(script, ratios))
+    off = np.abs(of_the_page - picture.colours(np.array(ratios)).astype(int))
+    assert off.shape == (202, 3)
+    assert off.max() <= 6  # half a step, where the colours change fastest
 
 
 def test_two_runs_beside_each_other(browser, server):

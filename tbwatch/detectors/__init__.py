@@ -77,7 +77,7 @@ class Detector(Protocol):
 #: What a user may give as a detector, which is a name, an object, or a function of a record.
 Chosen: TypeAlias = str | Detector | Callable[[Record], object]
 
-_CLASSES: tuple[Callable[[], Detector], ...] = (
+_CLASSES: tuple[Callable[..., Detector], ...] = (
     # The more important first: it has the word where two speak of one variable.
     NonFinite,
     ExplodingGradient,
@@ -94,7 +94,7 @@ _CLASSES: tuple[Callable[[], Detector], ...] = (
     AlwaysClipped,
 )
 #: The classes of all detectors by name, in the order of diagnosis.
-DETECTORS: dict[str, Callable[[], Detector]] = {
+DETECTORS: dict[str, Callable[..., Detector]] = {
     getattr(make, "name", ""): make for make in _CLASSES
 }
 

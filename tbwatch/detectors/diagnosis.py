@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _NONE = -1
 # An update that is larger than the one before by more than rounding.
 GROWTH = 1.1
+# An update that makes another variable of it: the threshold of `update_too_large`.
+JUMP = 0.1
 
 
 @dataclasses.dataclass
@@ -95,6 +97,7 @@ class Diagnosis:
         if record.layout.names != self._names:
             self._start(record)
         self._last_moved[record.quantity("update_norm") > 0] = record.step
+        self._largest_ratio = np.fmax(self._largest_ratio, record.quantity("update_ratio"))
         if record.judged and record.learning_rate != 0:
             self._count(self._diagnose(record, facts), record)
             self._decide(record, facts)
@@ -117,6 +120,7 @@ class Diagnosis:
         self._held_since = np.zeros(count, int)
         self._told: dict[int, Finding] = {}  # as of the last record at which it held
         self._last_moved = np.zeros(count, int)
+        self._largest_ratio = np.zeros(count)
 
     def _diagnose(self, record: Record, facts: Facts) -> np.ndarray:
         """Index of the first rule that holds for each variable, `[V]`; -1 for none."""
@@ -210,7 +214,10 @@ class Diagnosis:
         moved = f"it last moved at update {at}" if at else "it has never moved"
         if at == record.step:  # by momentum or weight decay
             moved = "it moved at this update too"
+        largest = float(self._largest_ratio[row])
         words = {"limit": rule.limit, "layer": variable.layer, "moved": moved, **evidence}
+        words["largest_update_ratio"] = largest
+        remedy = (largest > JUMP and rule.remedy_after_jump) or rule.remedy
         return Finding(
             rule=rule.name,
             diagnosis=rule.name,
@@ -219,7 +226,7 @@ class Diagnosis:
             message=rule.message.format(**words),
             value=float(evidence[rule.value]),
             threshold=rule.limit,
-            remedy=rule.remedy.format(**words),
+            remedy=remedy.format(**words),
             evidence=evidence,
             samples=max(int(self._hits[row]), 1),
             since=int(self._held_since[row]),

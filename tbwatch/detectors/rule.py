@@ -36,6 +36,8 @@ class VariableRule:
     value: ClassVar[str] = "update_ratio"
     message: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
+    # In place of it for a variable that an update has changed by more than `diagnosis.JUMP` before.
+    remedy_after_jump: ClassVar[str] = ""
     # Quantities without which nothing can be said.
     needs: ClassVar[tuple[str, ...]] = ("update_ratio",)
     # Judges biases, scales and shifts too: for tests that are exact.

@@ -35,6 +35,10 @@ class UpdateTooSmall(VariableRule):
         "learning rate of {learning_rate:.1e}, and the loss does not fall."
     )
     remedy = "Raise the learning rate of {layer}."
+    remedy_after_jump = (
+        "Before, one update changed it by {largest_update_ratio:.0%} of its size, so the learning "
+        "rate is not too low: begin again with a lower one, or a warm-up."
+    )
     quiet = True
     soft = True
     _parameters = ("threshold", "patience", "warmup")

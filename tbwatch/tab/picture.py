@@ -6,7 +6,7 @@ import io
 from collections.abc import Mapping
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from tbwatch.format import shown
 from tbwatch.reader import Run
@@ -19,13 +19,18 @@ _LABELS, _RIGHT, _TITLE, _LANE, _AXIS, _GAP = 230, 20, 30, 16, 24, 24
 _TEXT, _SOFT, _PAGE = (33, 33, 33), (95, 99, 104), (255, 255, 255)
 _MISSING, _NONFINITE = (255, 255, 255), (194, 0, 155)
 _SEVERITIES = {"critical": (179, 38, 30), "warning": (138, 83, 0), "info": (11, 87, 208)}
-# log10 of the update ratio and its colours, as in the tab: blue for what stands still, orange for
-# what jumps, and a neutral middle for what is healthy.
-_AT = (-7.0, -5.0, -4.0, -3.0, -2.0, -1.0, 0.0)
-_COLOURS = (
-    (8, 48, 107), (107, 174, 214), (238, 240, 242), (238, 240, 242), (238, 240, 242),
-    (253, 174, 107), (127, 39, 4),
-)  # fmt: skip
+# log10 of the update ratio and its colours, those of the tab (colors.js, metrics.js): blue for what
+# stands still, orange for what jumps, and a middle that is nearly grey for what is healthy.
+_AT = np.interp(
+    [0.0, 0.2, 0.38, 0.44, 0.5, 0.56, 0.62, 0.8, 1.0], [0.0, 0.44, 0.56, 1.0], [-7, -4, -2, 0]
+)
+_COLOURS = [
+    ImageColor.getrgb(name)
+    for name in (
+        "#08306b", "#2171b5", "#8dbfe0", "#e4ebf2", "#f0f0f0", "#f7ece1", "#fdb97f", "#e6550d",
+        "#7f2704",
+    )
+]  # fmt: skip
 
 
 def picture(runs: Mapping[str, Run]) -> bytes:

@@ -140,6 +140,15 @@ def test_update_too_small_only_if_the_loss_does_not_fall():
     assert events(UpdateTooSmall(5e-6), series(update_ratio=2e-6, window_change=2e-6)) != []
 
 
+@pytest.mark.parametrize(("earlier", "asks_for_more"), [(0.5, False), (0.09, True)])
+def test_after_a_jump_no_higher_rate_is_asked_for(earlier, asks_for_more):
+    """Who has changed by half of its size in one update has not had too low a rate."""
+    records = series(40, changes={5: {"update_ratio": earlier}, 6: SMALL})
+    (alert,) = run(UpdateTooSmall(), records)
+    assert ("Raise the learning rate" in alert.remedy) == asks_for_more
+    assert ("changed it by 50% of its size" in alert.remedy) != asks_for_more
+
+
 def test_update_too_small_is_cleared_when_the_loss_falls():
     """Its moving average has fallen by 1 % with the first loss of 0.9; ten such records clear it.
 
