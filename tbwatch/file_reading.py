@@ -27,7 +27,6 @@ class Span:
         found = re.search(r"tfevents\.[0-9.]*?\.(.+)\.[0-9]+" + re.escape(FILE_SUFFIX), file.name)
         self._writer = found[1] if found else ""
         self.begin = self.end = 0.0
-        self.is_compared = False
 
     def extend(self, wall_time: float) -> None:
         """Something was written at this time, in seconds since the epoch of the clock."""

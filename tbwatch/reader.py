@@ -143,65 +143,83 @@ def read_run(path: str | os.PathLike[str], *, last_only: bool = False) -> Run:
         array([0.0021, 0.0018], dtype=float32)
     """
     path = run_directory(directory(path))
-    records: list[Record] = []
-    steps: list[int] = []
-    alerts: list[Alert] = []
-    holding: dict[str, Alert] = {}
-    notes: list[str] = []
-    flight: FlightLog | None = None
-    spans: list[Span] = []
+    gathered = _Gathered(last_only)
     for file in record_files(path):
-        file_notes = Notes()
-        span = Span(file)
-        beside: list[str] = []
+        gathered.take_in(file)
+    if not gathered.steps and not gathered.alerts:
+        raise ReadError("; ".join([no_records(path), *gathered.notes]))
+    return Run(
+        name=os.path.basename(os.path.abspath(path)),
+        path=path,
+        records=gathered.records,
+        alerts=gathered.alerts,
+        holding=gathered.holding,
+        notes=gathered.notes,
+        steps=gathered.steps,
+        flight=gathered.flight,
+    )
+
+
+class _Gathered:
+    """What the files of a run hold together, as in `Run`: a later file replaces what it repeats."""
+
+    def __init__(self, last_only: bool) -> None:
+        self._last_only = last_only
+        self.records: list[Record] = []
+        self.steps: list[int] = []
+        self.alerts: list[Alert] = []
+        self.holding: dict[str, Alert] = {}
+        self.notes: list[str] = []
+        self.flight: FlightLog | None = None
+        self._spans: list[Span] = []
+
+    def take_in(self, file: Path) -> None:
+        """Read the next file, in the order in which they were begun."""
+        notes, span = Notes(), Span(file)
+        # A list of alerts holds all that its file knows, or what is new to it; None before there is
+        # anything in the file, an empty one before the first list.
         own: list[Alert] | None = None
         held: list[Alert] | None = None
         evicted = math.inf  # the least step that a record of this file repeats
-        for decoded in read_file(file, file_notes, span):
-            if not span.is_compared:
-                beside = [other.file.name for other in spans if other.overlaps(span)]
-                span.is_compared = True
-            record = decoded.record
-            if record is not None:
-                # The record that ends a fit repeats the step of its last sample, and adds to it.
-                if steps and record.step <= steps[-1] - record.is_last:
-                    _evict(record.step, steps, records)
-                    evicted = min(evicted, record.step)
-                if last_only:
-                    records = [] if record.quantities else [r for r in records if r.quantities]
-                records.append(record)
-                steps.append(record.step)
-            flight = decoded.flight or flight
-            # A list of alerts holds all that its file knows, or what is new; before the first one
-            # that is none.
+        for decoded in read_file(file, notes, span):
+            if decoded.record is not None:
+                evicted = min(evicted, self._append(decoded.record))
+            self.flight = decoded.flight or self.flight
             own = own or []
             if decoded.alerts is not None:
                 own = joined(own, decoded.alerts)
             held = decoded.holding if decoded.holding is not None else held
-        spans.append(span)
+        beside = [] if own is None else [s.file.name for s in self._spans if s.overlaps(span)]
+        self._spans.append(span)
         if beside:
-            notes.append(
+            self.notes.append(
                 f"{file.name}: was written while {', '.join(beside)} was, by another process: two "
                 "runs in one directory. Where their updates overlap, only the last file's records "
                 "are shown; move it elsewhere to see the others"
             )
         else:  # another run's alerts stay: a fault that was found
-            alerts = [alert for alert in alerts if alert.step < evicted]
+            self.alerts = [alert for alert in self.alerts if alert.step < evicted]
         if own is not None:
-            alerts = joined(alerts, own)
-            holding = holding_of(own) if held is None else holding_of(held)
-        notes.extend(f"{file.name}: {note}" for note in file_notes.sentences())
-    if not steps and not alerts:
-        raise ReadError("; ".join([no_records(path), *notes]))
-    name = os.path.basename(os.path.abspath(path))
-    return Run(name, path, records, alerts, holding, notes, steps, flight)
+            self.alerts = joined(self.alerts, own)
+            self.holding = holding_of(own if held is None else held)
+        self.notes.extend(f"{file.name}: {note}" for note in notes.sentences())
 
-
-def _evict(step: int, steps: list[int], records: list[Record]) -> None:
-    while steps and steps[-1] >= step:
-        steps.pop()
-    while records and records[-1].step >= step:
-        records.pop()
+    def _append(self, record: Record) -> float:
+        """Returns the step from which on earlier records are replaced by it; infinity for none."""
+        records, steps = self.records, self.steps
+        evicted = math.inf
+        # The record that ends a fit repeats the step of its last sample, and adds to it.
+        if steps and record.step <= steps[-1] - record.is_last:
+            evicted = record.step
+            while steps and steps[-1] >= record.step:
+                steps.pop()
+            while records and records[-1].step >= record.step:
+                records.pop()
+        if self._last_only:
+            records[:] = [] if record.quantities else [r for r in records if r.quantities]
+        records.append(record)
+        steps.append(record.step)
+        return evicted
 
 
 def joined(earlier: Sequence[Alert], own: Sequence[Alert]) -> list[Alert]:

@@ -6,10 +6,15 @@ import collections
 import gc
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tbwatch import cli
 from tests.slow import is_slow
+
+if TYPE_CHECKING:
+    from tests.command_line import Printed
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is first imported
 
@@ -51,3 +56,16 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLD)
+
+
+@pytest.fixture(name="tbwatch")
+def _tbwatch(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Printed:
+    """Runs the command line: exit status, lines of stdout, lines of stderr; no terminal."""
+
+    def call(*arguments: object, columns: int = 0) -> tuple[int, list[str], list[str]]:
+        monkeypatch.setattr(cli, "_width", lambda: columns)
+        status = cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return status, captured.out.splitlines(), captured.err.splitlines()
+
+    return call

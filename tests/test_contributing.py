@@ -124,3 +124,16 @@ def test_the_pages_are_linked() -> None:
     """A contributor finds them."""
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     assert [page for page in PAGES if f"](docs/{page})" not in text] == []
+
+
+def test_the_commands_for_contributors_are_those_of_ci() -> None:
+    """Lint, types and docs, to the letter; all tests, as the README has them."""
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    rows = dict(re.findall(r"^\| (lint|types|docs|all tests) \| `([^`]+)` \|", page, re.MULTILINE))
+    assert sorted(rows) == ["all tests", "docs", "lint", "types"]
+    of_ci = (ROOT / ".ci" / "run").read_text().replace(" -q ", " ")
+    for what in ("lint", "types", "docs"):
+        for command in rows[what].split(" && "):
+            assert f".venv/bin/{command}\n" in of_ci
+    readme = (ROOT / "README.md").read_text()
+    assert f".venv/bin/{rows['all tests']}\n" in readme

@@ -20,6 +20,9 @@ def plain_peak() -> float:
 
 @pytest.mark.parametrize("way", ["norms", "norms and histograms"])
 def test_one_copy_of_the_weights_and_no_second_one(plain_peak: float, way: str) -> None:
-    """Of float32: 4 bytes for each parameter, and some MB for graphs and blocks."""
+    """4 bytes for each parameter, 4 more for a gradient that waits, and some MB for graphs.
+
+    If the optimizer multiplies a gradient before we have looked at it, it cannot do so in place.
+    """
     peak = apart("benchmarks.speed.growth:fit", "parameters", PARAMETERS, way, 2)["peak"]
-    assert 4.0 < (peak - plain_peak) / PARAMETERS < 7.0
+    assert 4.0 < (peak - plain_peak) / PARAMETERS < 11.0

@@ -120,7 +120,7 @@ class Diagnosis:
         self._held_since = np.zeros(count, int)
         self._told: dict[int, Finding] = {}  # as of the last record at which it held
         self._last_moved = np.zeros(count, int)
-        self._largest_ratio = np.zeros(count)
+        self._largest_ratio: np.ndarray = np.zeros(count)
 
     def _diagnose(self, record: Record, facts: Facts) -> np.ndarray:
         """Index of the first rule that holds for each variable, `[V]`; -1 for none."""
