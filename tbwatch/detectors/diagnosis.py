@@ -97,7 +97,7 @@ class Diagnosis:
         if record.layout.names != self._names:
             self._start(record)
         self._last_moved[record.quantity("update_norm") > 0] = record.step
-        self._largest_ratio = np.fmax(self._largest_ratio, record.quantity("update_ratio"))
+        np.fmax(self._largest_ratio, record.quantity("update_ratio"), out=self._largest_ratio)
         if record.judged and record.learning_rate != 0:
             self._count(self._diagnose(record, facts), record)
             self._decide(record, facts)
@@ -120,7 +120,7 @@ class Diagnosis:
         self._held_since = np.zeros(count, int)
         self._told: dict[int, Finding] = {}  # as of the last record at which it held
         self._last_moved = np.zeros(count, int)
-        self._largest_ratio: np.ndarray = np.zeros(count)
+        self._largest_ratio = np.zeros(count)
 
     def _diagnose(self, record: Record, facts: Facts) -> np.ndarray:
         """Index of the first rule that holds for each variable, `[V]`; -1 for none."""
