@@ -35,23 +35,36 @@ def is_container(layer: Any) -> bool:
     return isinstance(layer, (keras.Sequential, Functional))
 
 
-def layer_paths(layers: Sequence[Any], model_name: str) -> list[tuple[str, str]]:
+def layer_paths(layers: Sequence[Any], model: keras.Model) -> list[tuple[str, str]]:
     """For each layer its own path, and that of the layer that holds its first variable.
 
     The two differ for a recurrent layer, whose weights are its cell's. Without the model's name.
     """
+    holders = _holders(model)
     paths = []
     for layer in layers:
         own = [*layer._trainable_variables, *layer._non_trainable_variables]
-        path = _safe((layer.path or layer.name).removeprefix(model_name + "/"))
+        path = (layer.path or layer.name).removeprefix(model.name + "/")
+        if "/" not in path:  # Keras built it before the model that holds it, as some ReLUs
+            path = holders.get(id(layer), "") + path
+        path = _safe(path)
         if own:
-            path = path_of(own[0], model_name).rpartition("/")[0] or path
+            path = path_of(own[0], model.name).rpartition("/")[0] or path
         of_first = path
         if not own and isinstance(layer, (keras.layers.RNN, keras.layers.Wrapper)):
             weights = layer.weights
-            of_first = path_of(weights[0], model_name).rpartition("/")[0] if weights else path
+            of_first = path_of(weights[0], model.name).rpartition("/")[0] if weights else path
         paths.append((path, of_first))
     return paths
+
+
+def _holders(model: keras.Model) -> dict[int, str]:
+    """Id of a layer in a nested model or layer -> the name of that one, and a slash."""
+    found = {id(layer): "" for layer in model._layers}
+    for holder in flat_layers(model):
+        for layer in holder._layers:
+            found.setdefault(id(layer), f"{holder.name}/")
+    return found
 
 
 def innermost(optimizer: Any) -> Any:

@@ -103,7 +103,7 @@ class Taps:
         """
         heard = [(h, _tensor_of(h.outputs)) for h in self._heard]
         calls = [(h, tensor) for h, tensor in heard if tensor is not None]
-        paths = layer_paths([h.layer for h, _ in calls], self._model.name)
+        paths = layer_paths([h.layer for h, _ in calls], self._model)
         names = unique_names(name for name, _ in paths)
         taps = []
         for name, (_, layer), (h, tensor) in zip(names, paths, calls, strict=True):

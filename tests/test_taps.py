@@ -77,6 +77,18 @@ def test_selection_of_layers():
     assert not LayerSelection().takes("conv", is_main=True, before=True)
 
 
+def test_a_layer_without_weights_is_called_by_the_model_that_holds_it(tmp_path):
+    """As the weights beside it are, although Keras built it before it was put in there."""
+    keras.utils.clear_session()
+    block = [L.Input((16,)), L.Dense(8, name="fc"), L.ReLU(name="relu")]
+    inner = keras.Sequential([keras.Sequential(block, name="block")], name="base")
+    layers = [L.Input((8, 8, 1)), L.Flatten(), L.Dense(16, name="in"), inner, L.ReLU(name="relu")]
+    records = _records(compile_(keras.Sequential([*layers, L.Dense(3, name="out")])), tmp_path)
+    assert "block/fc/kernel" in records[-1].layout.names
+    names = [name for name in _names(records) if "relu" in name]
+    assert names == ["block/relu", "relu"]
+
+
 def test_a_recurrent_layer_and_a_loop(tmp_path):
     """Its output is there, the steps of its cell are not; its layer is that of its kernel."""
     x, y = _sequences()
