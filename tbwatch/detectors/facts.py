@@ -15,6 +15,10 @@ STALLED = 0.01
 AT_CHANCE = 0.02
 # Losses that are so many times those of the first steps were thrown up.
 THROWN_UP = 3.0
+# A first loss that is so near to that of guessing, by a factor, is that of an untrained net; one
+# among the next that is ten times higher was thrown up, whatever follows.
+NEAR_GUESSING = 1.5
+FAR_UP = 10.0
 # One that has fallen by this share, below that of guessing, is on its way.
 LEARNS = 0.1
 
@@ -52,7 +56,7 @@ class LossTrend:
         best_step: update of the last of them.
         since_best: losses seen since.
         start: mean of the first 10 losses; of those before, if the first steps threw it up for
-            good; NaN before the first.
+            good, or from about that of guessing to ten times that; NaN before the first.
         noise: standard deviation of a single loss about its trend, over the last 30; NaN before
             there are 3. Source: von Neumann et al., "The mean square successive difference", 1941.
     """
@@ -75,7 +79,7 @@ class LossTrend:
         self.count += 1
         if len(self._first) < self.window:
             self._first.append(record.loss)
-            self.start = _start(self._first)
+            self.start = _start(self._first, record.layout.setup.chance_loss)
         if len(self._recent) == self.recent_window:
             self._older.append(self._recent[0])
         self._recent.append(record.loss)
@@ -151,11 +155,14 @@ class LossTrend:
         return (self.start - self.recent + 2.0 * error) / abs(self.start)
 
 
-def _start(first: Sequence[float]) -> float:
-    """Where a loss began, from its first values.
+def _start(first: Sequence[float], chance: float | None) -> float:
+    """Where a loss began, from its first values, and that of guessing if it is known.
 
     One lucky batch does not count as low: all that follows must be three times higher.
     """
+    untrained = chance is not None and chance / NEAR_GUESSING < first[0] < chance * NEAR_GUESSING
+    if untrained and max(first) > FAR_UP * first[0]:
+        return first[0]
     for calm in (1, 3):
         before, after = first[:calm], first[calm + 1 :]
         if len(after) < 3 or min(before) <= 0:
@@ -221,7 +228,8 @@ class Facts:
             return False
         loss, error = self.loss, 2.0 * self.loss.recent_error
         is_above = loss.recent - error > (1 + AT_CHANCE) * chance
-        return is_above and not loss.was_below(chance) and loss.recent >= loss.older - error
+        falls_no_more = loss.recent >= loss.older - math.sqrt(2.0) * error  # of a difference
+        return is_above and not loss.was_below(chance) and falls_no_more
 
     def stalled_for(self, record: Record) -> int:
         """Updates for which the loss has stood still."""

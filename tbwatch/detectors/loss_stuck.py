@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from tbwatch.alerts import Finding
-from tbwatch.detectors.facts import STALLED, Facts, LossTrend
+from tbwatch.detectors.facts import LEARNS, STALLED, Facts, LossTrend
 from tbwatch.detectors.rule import check_int
 from tbwatch.detectors.run_rule import RunRule
 from tbwatch.record import Record
@@ -86,8 +86,10 @@ class LossStuck(RunRule):
             self._said = ""
             return
         if not self._said:  # near the limit the diagnosis must not flicker
-            # What a rate that is too high has thrown up may stand still, but not for a low rate.
-            slow = self._median_ratio < SLOW_UPDATE_RATIO and not is_worse
+            # What a rate that is too high has thrown up may stand still, but not for a low rate;
+            # nor is it low if the loss has fallen, perhaps for its penalties alone.
+            moved = is_worse or loss.has_fallen_by(LEARNS)
+            slow = self._median_ratio < SLOW_UPDATE_RATIO and not moved
             self._said = TOO_LOW if slow else self.name
         too_slow = self._said != self.name
         message = f"it was {loss.start:.4g} and is {loss.recent:.4g} after {facts.updates} updates"

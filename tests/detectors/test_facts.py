@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tbwatch.detectors.facts import Facts, LearningRateGate, LossTrend
-from tbwatch.testing import make_record
+from tbwatch.layout import Setup
+from tbwatch.testing import make_layout, make_record
 from tests.detectors.series import of_losses
 
 
@@ -49,6 +50,19 @@ def test_a_loss_thrown_up_by_the_first_steps():
     assert _trend([1.0] * 3 + [2.0] * 30).start == pytest.approx(1.7)
     assert _trend([1.0, 50.0, *[100.0] * 30]).start == 1.0
     assert _trend([-1.0, 50.0, *[100.0] * 30]).start == pytest.approx(84.9)
+
+
+@pytest.mark.parametrize(
+    ("chance", "start"),
+    [(1.386, 1.225), (None, (1.225 + 194 + 189 + 232 + 6 * 30) / 10), (0.693, None), (9.0, None)],
+)
+def test_a_net_that_guesses_at_first_began_there(chance, start):
+    """Thrown up tenfold it is no start, even if it falls again at once; if it did not guess, it is."""
+    trend = LossTrend()
+    losses = [1.225, 194.0, 189.0, 232.0, *[30.0] * 6]
+    for step, loss in enumerate(losses, 1):
+        trend.update(make_record(step, make_layout(setup=Setup(chance_loss=chance)), loss=loss))
+    assert trend.start == pytest.approx(sum(losses) / 10 if start is None else start)
 
 
 def test_one_lucky_batch_is_no_start():
