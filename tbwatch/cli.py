@@ -216,6 +216,10 @@ def _check_pages(arguments: argparse.Namespace) -> None:
     if not files:
         raise UsageError("report needs -o FILE for the page, --png FILE for the picture, or both")
     _check_files(files)
+    wanted = (("-o", arguments.output, ".html"), ("--png", arguments.png, ".png"))
+    for option, file, ending in wanted:
+        if file is not None and not file.lower().endswith(ending):
+            raise UsageError(f"the file of {option} must end in {ending}; got {file!r}")
 
 
 def _check_junit(arguments: argparse.Namespace) -> None:

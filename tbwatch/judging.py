@@ -107,6 +107,11 @@ class Panel:
         return [] if self._last is None else self._book.holding(self._last)
 
     @property
+    def latest(self) -> Record | None:
+        """The last record that was judged; None before the first."""
+        return self._last
+
+    @property
     def notes(self) -> list[str]:
         """A sentence for each kind of data that is missing, and the rules silent for want of it."""
         if self._last is None:

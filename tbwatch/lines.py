@@ -63,7 +63,7 @@ def last_line(
 
     Example:
         >>> last_line([], [], 145, 0, "logs/run1")
-        'no alerts in 145 records; to see the run: tensorboard --logdir logs/run1'
+        'no alerts in 145 sampled updates; to see the run: tensorboard --logdir logs/run1'
     """
     where = shlex.quote(log_dir)
     failed = f"; {counted(problems, 'problem')} in the log" if problems else ""
@@ -77,7 +77,7 @@ def last_line(
     elif any(alert.state == "cleared" for alert in alerts):
         found = "no alert is left of those that were raised"
     else:
-        found = f"no alerts in {counted(records, 'record')}"
+        found = f"no alerts in {counted(records, 'sampled update')}"
     return plain(f"{found}{failed}; to see the run: tensorboard --logdir {where}")
 
 

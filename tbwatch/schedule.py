@@ -94,10 +94,10 @@ def check_update_freq(name: str, value: int | str | None, allow_none: bool = Fal
     if value is None and allow_none:
         return
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        none = ", None" if allow_none else ""
+        rest = '"epoch" or None' if allow_none else 'or "epoch"'
         raise ValueError(
             f'{name} must be a number of batches (an int of at least 1), "auto", "batch", '
-            f'"epoch"{none}; got {value!r}.'
+            f"{rest}; got {value!r}."
         )
 
 

@@ -21,6 +21,7 @@ def report(
     alerts: Sequence[Alert],
     width: int = 100,
     notes: Sequence[str] = (),
+    frozen: Sequence[str] = (),
 ) -> str:
     """A numbered list of what still holds, with remedies.
 
@@ -29,6 +30,7 @@ def report(
         alerts: all alerts of the run.
         width: columns to wrap at; 0 for lines of any length.
         notes: what could not be judged.
+        frozen: weights that `trainable=False` takes out of the training.
 
     Example:
         >>> print(report([], []))
@@ -39,9 +41,7 @@ def report(
     if not holding and not cleared:
         lines.append("No alerts: nothing that tbwatch looks for was found.")
     for number, alert in enumerate(ranked(holding), 1):
-        names = ", ".join(map(shown, alert.variables[:4]))
-        more = len(alert.variables) - 4
-        names += f" and {more} more" if more > 0 else ""
+        names = _listed(alert.variables)
         head = f"{alert.severity} {alert.diagnosis}, since update {alert.first_seen}: {names}"
         lines += _wrapped(head, f"{number}. ", _INDENT, width)
         lines += _wrapped(alert.message, _INDENT, _INDENT, width)
@@ -52,9 +52,28 @@ def report(
     if cleared:
         past = ", ".join(f"{a.diagnosis} (updates {a.first_seen}-{a.last_seen})" for a in cleared)
         lines += _wrapped(f"Cleared in the meantime: {past}.", "", _INDENT, width)
+    if frozen:
+        lines += _wrapped(
+            f"Not trained, by trainable=False: {_listed(frozen)}.", "", _INDENT, width
+        )
     for note in notes:
         lines += _wrapped(f"Note: {note}.", "", _INDENT, width)
     return "\n".join(lines)
+
+
+def nothing_recorded(width: int = 100) -> str:
+    """What a report says before the first record: that is no good news."""
+    told = (
+        "Nothing was recorded: pass the watch to fit in `callbacks=`; if it was passed, the log "
+        "says why."
+    )
+    return "\n".join(_wrapped(told, "", "", width))
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    more = len(names) - most
+    listed = ", ".join(map(shown, names[:most]))
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _wrapped(text: str, first: str, following: str, width: int) -> list[str]:

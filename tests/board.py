@@ -63,7 +63,7 @@ class Server:
         self.process.wait(20)
 
 
-def write_run(log_dir, records, alerts=(), values=None):
+def write_run(log_dir, records, alerts=(), values=None, over=()):
     """Write records as a fit does, with all alerts beside the last one.
 
     Args:
@@ -71,14 +71,15 @@ def write_run(log_dir, records, alerts=(), values=None):
         records: of `tbwatch.testing.make_record`.
         alerts: a list of `Alert`.
         values: gives further summary values of a record.
+        over: diagnoses that do not hold at the end although no alert says that they were cleared.
     """
     writer = EventWriter(str(log_dir))
     records = list(records)
     for at, record in enumerate(records):
         mine = [*summaries.packed_record(record), *(values(record) if values else ())]
         if alerts and at == len(records) - 1:
-            over = {alert.diagnosis for alert in alerts if alert.state == "cleared"}
-            held = [alert for alert in alerts if alert.diagnosis not in over]
+            ended = {alert.diagnosis for alert in alerts if alert.state == "cleared"} | set(over)
+            held = [alert for alert in alerts if alert.diagnosis not in ended]
             mine += [summaries.packed_alerts(alerts), summaries.packed_holding(held)]
         writer.write(record.step, 1.7e9 + record.step, mine)
     writer.close()

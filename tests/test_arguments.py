@@ -7,7 +7,7 @@ import pytest
 
 import tbwatch
 
-FREQUENCY = r'update_freq must be a number of batches .*"auto", "batch", "epoch".*; got '
+FREQUENCY = r'update_freq must be a number of batches .*"auto", "batch", (or )?"epoch".*; got '
 EPOCHS = r"histogram_freq must be a number of epochs .*; got "
 
 BAD = [

@@ -40,7 +40,7 @@ def test_two_lines_beside_the_progress_bar(tmp_path, capsys):
     assert said(printed) == [
         f"tbwatch: watching 6 variables and 3 activations of {model.name}, at each of the first 50 "
         f"updates, then less often; records go to {tmp_path}",
-        f"tbwatch: no alerts in 9 records; to see the run: tensorboard --logdir {tmp_path}",
+        f"tbwatch: no alerts in 9 sampled updates; to see the run: tensorboard --logdir {tmp_path}",
     ]
     assert printed.index("watching") < printed.index("9/9") < printed.index("no alerts")
 
@@ -98,7 +98,7 @@ def test_a_loop_has_its_lines_too(tmp_path, capsys):
             watch.step(loss=loss)
     first, last = said(capsys.readouterr().out)
     assert ", at every batch; records" in first
-    assert "no alerts in 3 records" in last
+    assert "no alerts in 3 sampled updates" in last
     assert repr(watch) == f"<LoopWatch {str(tmp_path)!r}: 0 alerts, closed>"
 
 
@@ -107,7 +107,10 @@ def test_a_second_fit_counts_anew(tmp_path, capsys):
     fit(model, watch, updates=3)
     fit(model, watch, updates=2)
     counts = [line.split(";")[0] for line in said(capsys.readouterr().out)[1::2]]
-    assert counts == ["tbwatch: no alerts in 3 records", "tbwatch: no alerts in 2 records"]
+    assert counts == [
+        "tbwatch: no alerts in 3 sampled updates",
+        "tbwatch: no alerts in 2 sampled updates",
+    ]
 
 
 def test_nobody_listens(tmp_path, monkeypatch):

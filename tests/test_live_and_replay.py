@@ -117,10 +117,21 @@ def test_the_end_of_a_fit_is_recorded(tmp_path):
     assert not any(record.is_last for record in read_run(tmp_path / "cut").records)
 
 
+def test_a_report_of_nothing_is_no_good_news(tmp_path, caplog):
+    """Before a fit, and after one that had nothing to train."""
+    watch = tbwatch.Watch(tmp_path)
+    assert watch.report().startswith("Nothing was recorded: pass the watch to fit")
+    model = convnet()
+    model.trainable = False
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    fit(model, watch, updates=2)
+    assert watch.report().startswith("Nothing was recorded")
+    assert "the model has no trainable variables" in caplog.text
+
+
 def test_the_report(tmp_path):
     """What is left is ranked, and says what to do; without activations it says what is missing."""
     watch = tbwatch.Watch(tmp_path, activations=False)
-    assert watch.report().startswith("No alerts")
     fit(_dead(), watch, updates=60)
     lines = watch.report().splitlines()
     assert lines[0].startswith("1. critical zero_gradient, since update 1: fc1/kernel, fc1/bias")

@@ -124,6 +124,8 @@ def test_colours_of_ratios():
         ([], "report needs -o FILE for the page, --png FILE for the picture, or both"),
         (["-o", "{}"], "cannot be written: give the name of a file in a directory"),
         (["--png", "{}/none/a.png"], "cannot be written: give the name of a file in a directory"),
+        (["-o", "{}/a.txt"], "the file of -o must end in .html; got "),
+        (["--png", "{}/a.jpg"], "the file of --png must end in .png; got "),
     ],
 )
 def test_a_wrong_file_is_refused_before_anything_is_read(arguments, sentence, tmp_path, capsys):

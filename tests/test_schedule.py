@@ -161,7 +161,7 @@ def test_other_update_freq_is_refused(value: object) -> None:
 def test_update_freq_may_be_none_where_it_is_allowed() -> None:
     """Then the sentence for another value says so."""
     check_update_freq("update_freq", None, allow_none=True)
-    with pytest.raises(ValueError, match='"epoch", None; got 0'):
+    with pytest.raises(ValueError, match='"batch", "epoch" or None; got 0'):
         check_update_freq("update_freq", 0, allow_none=True)
 
 

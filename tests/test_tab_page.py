@@ -69,6 +69,8 @@ def _log_dir(tmp_path_factory):
     write_run(top / "good", healthy())
     write_run(top / "bad", frozen(), ALERTS)
     write_run(top / "short", healthy(50))
+    taken = [alert("zero_gradient", ("fc1/kernel",), 21), alert("dead_relu", ("fc1/kernel",), 25)]
+    write_run(top / "taken", healthy(30), taken, over={"zero_gradient"})
     of = [WatchedActivation("a", "a", "relu", units=8)]
     small = make_layout("a/kernel", "b/kernel", activations=of)
     norms = {"gradient_norm": [0.0, 1e-3], "gradient_weight_cosine": [0.0, 1.0]}
@@ -216,6 +218,19 @@ def test_what_was_cleared_can_be_left_out(browser, server):
     browser.wait_for(lambda: len(browser.all(".alert")) == 2)
     assert "p.tbwatch.holding=yes" in browser.hash
     assert "1 more not shown" in browser.text("section[aria-label=Alerts]")
+
+
+def test_what_another_cause_accounts_for_does_not_hold(browser, server):
+    """Nothing was cleared: its variables are told under that cause now."""
+    opened(browser, server, run="taken/tbwatch")
+    heads = [entry.text.splitlines()[0] for entry in browser.all(".alert")]
+    assert heads == [
+        "▲dead_relu critical, since update 25",
+        "▲zero_gradient critical, since update 21, now counted to another cause",
+    ]
+    browser.all("section[aria-label=Alerts] input[type=checkbox]")[0].click()
+    browser.wait_for(lambda: len(browser.all(".alert")) == 1)
+    assert browser.text(".alert strong") == "dead_relu"
 
 
 def test_nothing_is_asked_of_another_server(browser, server):

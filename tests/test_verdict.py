@@ -42,6 +42,10 @@ def test_a_numbered_list_with_remedies() -> None:
 def test_nothing_found_and_nothing_left() -> None:
     """Two different things."""
     assert report([], []) == "No alerts: nothing that tbwatch looks for was found."
+    frozen = [f"h{number}/kernel" for number in range(6)]
+    assert report([], [], frozen=frozen).splitlines()[1:] == [
+        "Not trained, by trainable=False: h0/kernel, h1/kernel, h2/kernel, h3/kernel and 2 more."
+    ]
     raised = make_alert()
     assert report([], [raised, make_alert(state="cleared")]).splitlines() == [
         "Nothing is left of what was found.",

@@ -77,6 +77,11 @@ class Judge(PartCallback):
         return self._panel.holding()
 
     @property
+    def latest(self) -> Record | None:
+        """The last record that was judged; None before the first."""
+        return self._panel.latest
+
+    @property
     def notes(self) -> list[str]:
         """What could not be judged for want of data."""
         return self._panel.notes

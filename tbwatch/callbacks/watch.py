@@ -32,7 +32,7 @@ from tbwatch.format import counted
 from tbwatch.layout import Layout
 from tbwatch.parts import Part
 from tbwatch.selection import LayerSelection, Pattern, Selection
-from tbwatch.verdict import ranked, report
+from tbwatch.verdict import nothing_recorded, ranked, report
 
 logger = logging.getLogger("tbwatch")
 
@@ -168,10 +168,16 @@ class Watch(SharedCallback):
             width: columns to wrap at; 0 for lines of any length.
 
         Example:
-            >>> print(Watch("logs/run1").report())
-            No alerts: nothing that tbwatch looks for was found.
+            >>> print(Watch("logs/run1").report(width=60))  # before any fit
+            Nothing was recorded: pass the watch to fit in
+            `callbacks=`; if it was passed, the log says why.
         """
-        return report(self.holding, self.alerts, width, self._judge.notes)
+        latest = self._judge.latest
+        if latest is None:
+            return nothing_recorded(width)
+        return report(
+            self.holding, self.alerts, width, self._judge.notes, frozen=latest.layout.frozen
+        )
 
     @property
     def log_dir(self) -> str:

@@ -10,6 +10,7 @@ from tbwatch.alerts import Finding
 from tbwatch.detectors.facts import Facts
 from tbwatch.detectors.rule import check_number
 from tbwatch.detectors.run_rule import RunRule
+from tbwatch.layout import WatchedActivation
 from tbwatch.record import Record
 
 RELU = ("relu", "relu6")
@@ -59,6 +60,7 @@ class DeadRelu(RunRule):
         """Forget everything seen."""
         super().reset()
         self._silent = np.zeros(0, int)
+        self._fired_at_first = np.zeros(0, bool)
 
     def found(self, record: Record, facts: Facts) -> Iterator[Finding]:
         """Layers with too many dead units."""
@@ -67,6 +69,7 @@ class DeadRelu(RunRule):
         silent = record.activation("silent_units") == 1.0
         if len(self._silent) != len(silent):
             self._silent = np.zeros(len(silent), int)
+            self._fired_at_first = record.activation("silent_units") < self.share
         self._silent = np.where(silent, self._silent + 1, 0) if record.quantities else self._silent
         shares = np.where(self._silent >= SILENT_RECORDS, 1.0, shares)
         for row in np.flatnonzero(shares >= self.share):
@@ -87,10 +90,7 @@ class DeadRelu(RunRule):
                 message=_message(activation.units, share),
                 value=share,
                 threshold=self.share,
-                remedy=OUTPUT_REMEDY
-                if activation.is_output
-                else "No negative initial biases, inputs that are not all zero and of a scale near "
-                f"1, a lower learning rate, He initialisation, or LeakyReLU in {activation.layer}.",
+                remedy=self._remedy(int(row), activation),
                 evidence={
                     "dead_units": share,
                     "silent_units": float(record.activation("silent_units")[row]),
@@ -99,6 +99,20 @@ class DeadRelu(RunRule):
                     "learning_rate": record.learning_rate,
                 },
             )
+
+    def _remedy(self, row: int, activation: WatchedActivation) -> str:
+        if activation.is_output:
+            return OUTPUT_REMEDY
+        remedies = "He initialisation, or LeakyReLU"
+        if self._fired_at_first[row]:
+            return (
+                "They fired at first: lower the learning rate about tenfold; then "
+                f"{remedies} in {activation.layer}."
+            )
+        return (
+            "They never fired: no negative initial biases, inputs that are not all zero and of a "
+            f"scale near 1, {remedies} in {activation.layer}; then a lower learning rate."
+        )
 
 
 def _message(units: int, share: float) -> str:

@@ -82,6 +82,7 @@ class ExplodingGradient(RunRule):
             f"{loss.start:.4g}.",
             value=norm / usual,
             threshold=self.factor,
-            remedy="Lower the learning rate, clip gradients (clipnorm=1.0) or warm the rate up.",
+            remedy="Lower the learning rate, clip gradients (clipnorm=1.0) or warm the rate up; if "
+            "the loss has only risen, check its sign.",
             evidence={"global_gradient_norm": norm, "usual": usual, "loss": record.loss},
         )

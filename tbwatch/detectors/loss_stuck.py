@@ -11,6 +11,7 @@ from tbwatch.alerts import Finding
 from tbwatch.detectors.facts import LEARNS, STALLED, Facts, LossTrend
 from tbwatch.detectors.rule import check_int
 from tbwatch.detectors.run_rule import RunRule
+from tbwatch.layout import Layout
 from tbwatch.record import Record
 
 # At the end of a fit less is enough: what has not learned by then has failed.
@@ -112,7 +113,8 @@ class LossStuck(RunRule):
             threshold=loss.start * (1 - STALLED),
             remedy="Raise the learning rate, about tenfold at a time."
             if too_slow
-            else "Check that the labels belong to the inputs, the loss to the output activation "
+            else _without_functions(record.layout)
+            + "Check that the labels belong to the inputs, the loss to the output activation "
             "and the inputs to a scale near 1; then try learning rates ten times higher and lower.",
             evidence={
                 "start": loss.start,
@@ -121,3 +123,11 @@ class LossStuck(RunRule):
                 "chance_loss": math.nan if chance is None else chance,
             },
         )
+
+
+def _without_functions(layout: Layout) -> str:
+    """What to say first if all layers but the last are linear; "" if they are not, as far known."""
+    hidden = [a.function for a in layout.activations if not a.is_output and not a.before]
+    if not hidden or set(hidden) != {"linear"}:
+        return ""
+    return "No layer before the output has an activation function: give them one, such as relu. "

@@ -19,8 +19,8 @@ REMEDIES = {
     "learning rate or the scale of the initial weights.",
     "gradient": "Look for NaN in the inputs (a ReLU hides it), and behind {layer} for an operation "
     "whose derivative is infinite (square root or norm at 0, division).",
-    "weights": "Lower the learning rate or clip gradients (clipnorm=1.0); check the inputs and any "
-    "log, division or square root in the loss.",
+    "weights": "Check the inputs for NaN (a ReLU hides it), and any log, division or square root "
+    "in the loss; then lower the learning rate or clip gradients (clipnorm=1.0).",
 }
 
 

@@ -109,6 +109,7 @@ def run_answer(
             if quantity.name in held
         ],
         "alerts": [alert.to_json() for alert in head.alerts],
+        "holding": sorted({f"{alert.rule} {alert.diagnosis}" for alert in head.holding}),
         "problems": list(problems),
     }
 

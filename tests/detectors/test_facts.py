@@ -57,7 +57,7 @@ def test_a_loss_thrown_up_by_the_first_steps():
     [(1.386, 1.225), (None, (1.225 + 194 + 189 + 232 + 6 * 30) / 10), (0.693, None), (9.0, None)],
 )
 def test_a_net_that_guesses_at_first_began_there(chance, start):
-    """Thrown up tenfold it is no start, even if it falls again at once; if it did not guess, it is."""
+    """What is thrown up tenfold is no start, even if it falls again; if it did not guess, it is."""
     trend = LossTrend()
     losses = [1.225, 194.0, 189.0, 232.0, *[30.0] * 6]
     for step, loss in enumerate(losses, 1):

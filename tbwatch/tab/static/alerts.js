@@ -10,8 +10,13 @@ export function isSame(name, row) {
   return name === row || name === `${row}/activation` || row === `${name}/activation`;
 }
 
-/** One entry for each cause: its last state, and all its changes. */
-export function causes(alerts) {
+/**
+ * One entry for each cause: its last state, and all its changes.
+ * @param {Object[]} alerts of the run
+ * @param {string[]} holding "rule diagnosis" of the causes that hold: one that was not cleared may
+ *   have been taken over by a cause of its own
+ */
+export function causes(alerts, holding) {
   const found = new Map();
   for (const alert of alerts) {
     const key = `${alert.rule} ${alert.diagnosis}`;
@@ -23,10 +28,10 @@ export function causes(alerts) {
     cause.changes.push(alert);
     found.set(key, cause);
   }
+  for (const [key, cause] of found) cause.isOver = !holding.includes(key);
   const rank = (cause) => SEVERITIES.indexOf(cause.raised.severity);
-  const isOver = (cause) => (cause.last.state === "cleared" ? 1 : 0);
   return [...found.values()].sort(
-    (a, b) => isOver(a) - isOver(b) || rank(a) - rank(b) || a.raised.step - b.raised.step,
+    (a, b) => a.isOver - b.isOver || rank(a) - rank(b) || a.raised.step - b.raised.step,
   );
 }
 
@@ -37,17 +42,15 @@ export function isAtLeast(severity, floor) {
 
 /**
  * The list.
- * @param {Object[]} alerts of the run
+ * @param {Object[]} every what `causes` gives
  * @param {Object} shownState `severity` (the least grave that is shown), `holding` (whether to
  *   leave out what was cleared), `row` and `step`
  * @param {function(string, number)} select called with a variable and an update
  */
-export function alertList(alerts, shownState, select) {
-  const every = causes(alerts);
+export function alertList(every, shownState, select) {
   const kept = every.filter(
-    ({ raised, last }) =>
-      isAtLeast(raised.severity, shownState.severity) &&
-      !(shownState.holding && last.state === "cleared"),
+    ({ raised, isOver }) =>
+      isAtLeast(raised.severity, shownState.severity) && !(shownState.holding && isOver),
   );
   if (!every.length) {
     return make("p", { class: "calm" }, "No alerts: nothing that tbwatch looks for was found.");
@@ -61,14 +64,13 @@ export function alertList(alerts, shownState, select) {
   );
 }
 
-function entry({ raised, last, changes, begun = raised.step }, { row, step }, select) {
-  const isOver = last.state === "cleared";
+function entry({ raised, last, isOver, changes, begun = raised.step }, { row, step }, select) {
   const others = raised.variables.length - 1;
   const isSelected = 
     raised.variables.some((name) => isSame(name, row)) && String(begun) === String(step);
-  const when = isOver
-    ? `updates ${raised.first_seen} to ${last.step}, cleared`
-    : `since update ${raised.first_seen}`;
+  let when = `since update ${raised.first_seen}`;
+  if (last.state === "cleared") when = `updates ${raised.first_seen} to ${last.step}, cleared`;
+  else if (isOver) when += ", now counted to another cause";
   return make(
     "li",
     { class: `alert ${raised.severity}${isOver ? " over" : ""}${isSelected ? " selected" : ""}` },

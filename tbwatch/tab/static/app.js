@@ -174,10 +174,13 @@ export class App {
       ),
     );
     const select = (row, step) => this.state.set({ row, step });
-    const lists = [this.current, this.other].filter(Boolean).flatMap(({ name, alerts }) => [
-      make("h2", {}, `Alerts of ${name} (${causes(alerts).length})`),
-      alertList(alerts, this.state.values, select),
-    ]);
+    const lists = [this.current, this.other].filter(Boolean).flatMap(({ name, alerts, holding }) => {
+      const every = causes(alerts, holding);
+      return [
+        make("h2", {}, `Alerts of ${name} (${every.length})`),
+        alertList(every, this.state.values, select),
+      ];
+    });
     lists.splice(1, 0, filters);
     this.alerts.replaceChildren(...lists);
   }
