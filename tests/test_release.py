@@ -72,6 +72,16 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return source / "dist"
 
 
+def test_an_editable_install_is_a_path(built: Path, tmp_path: Path) -> None:
+    """No finder of its own: a program beside the clone would import the clone's folder instead."""
+    program = f"from setuptools import build_meta; build_meta.build_editable({str(tmp_path)!r})"
+    command([sys.executable, "-c", program], built.parent)
+    (editable,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(editable) as files:
+        (path,) = (name for name in files.namelist() if name.endswith((".pth", ".py")))
+        assert Path(files.read(path).decode().strip()).resolve() == built.parent.resolve()
+
+
 @pytest.fixture(scope="module")
 def wheel(built: Path) -> Path:
     """The one wheel, for every platform."""

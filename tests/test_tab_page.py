@@ -226,7 +226,7 @@ def test_what_another_cause_accounts_for_does_not_hold(browser, server):
     heads = [entry.text.splitlines()[0] for entry in browser.all(".alert")]
     assert heads == [
         "▲dead_relu critical, since update 25",
-        "▲zero_gradient critical, since update 21, now counted to another cause",
+        "▲zero_gradient critical, since update 21, now told under another cause",
     ]
     browser.all("section[aria-label=Alerts] input[type=checkbox]")[0].click()
     browser.wait_for(lambda: len(browser.all(".alert")) == 1)

@@ -97,7 +97,7 @@ class Diagnosis:
         if record.layout.names != self._names:
             self._start(record)
         self._last_moved[record.quantity("update_norm") > 0] = record.step
-        np.fmax(self._largest_ratio, record.quantity("update_ratio"), out=self._largest_ratio)
+        self._note_jump(record, facts)
         if record.judged and record.learning_rate != 0:
             self._count(self._diagnose(record, facts), record)
             self._decide(record, facts)
@@ -120,7 +120,15 @@ class Diagnosis:
         self._held_since = np.zeros(count, int)
         self._told: dict[int, Finding] = {}  # as of the last record at which it held
         self._last_moved = np.zeros(count, int)
-        self._largest_ratio = np.zeros(count)
+        self._jump, self._jumped = 0.0, ""  # largest ratio while the loss was up, and of which
+
+    def _note_jump(self, record: Record, facts: Facts) -> None:
+        layout = record.layout
+        sized = layout.is_main & (layout.initial_rms != 0)  # a zero has no size yet
+        ratios = np.where(sized, np.nan_to_num(record.quantity("update_ratio")), 0.0)
+        row = int(ratios.argmax())
+        if ratios[row] > self._jump and facts.is_worse(record):
+            self._jump, self._jumped = float(ratios[row]), layout.names[row]
 
     def _diagnose(self, record: Record, facts: Facts) -> np.ndarray:
         """Index of the first rule that holds for each variable, `[V]`; -1 for none."""
@@ -214,10 +222,9 @@ class Diagnosis:
         moved = f"it last moved at update {at}" if at else "it has never moved"
         if at == record.step:  # by momentum or weight decay
             moved = "it moved at this update too"
-        largest = float(self._largest_ratio[row])
         words = {"limit": rule.limit, "layer": variable.layer, "moved": moved, **evidence}
-        words["largest_update_ratio"] = largest
-        remedy = (largest > JUMP and rule.remedy_after_jump) or rule.remedy
+        words |= {"jump": self._jump, "jumped": self._jumped}
+        remedy = (self._jump > JUMP and rule.remedy_after_jump) or rule.remedy
         return Finding(
             rule=rule.name,
             diagnosis=rule.name,

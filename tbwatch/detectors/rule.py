@@ -36,7 +36,7 @@ class VariableRule:
     value: ClassVar[str] = "update_ratio"
     message: ClassVar[str] = ""
     remedy: ClassVar[str] = ""
-    # In place of it for a variable that an update has changed by more than `diagnosis.JUMP` before.
+    # In place of it in a run that an update larger than `diagnosis.JUMP` has thrown up before.
     remedy_after_jump: ClassVar[str] = ""
     # Quantities without which nothing can be said.
     needs: ClassVar[tuple[str, ...]] = ("update_ratio",)

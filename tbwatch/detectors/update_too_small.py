@@ -36,8 +36,8 @@ class UpdateTooSmall(VariableRule):
     )
     remedy = "Raise the learning rate of {layer}."
     remedy_after_jump = (
-        "Before, one update changed it by {largest_update_ratio:.0%} of its size, so the learning "
-        "rate is not too low: begin again with a lower one, or a warm-up."
+        "Before, one update changed {jumped} by {jump:.0%} of its size and the loss rose, so the "
+        "learning rate is not too low: begin again with a lower one, or a warm-up."
     )
     quiet = True
     soft = True

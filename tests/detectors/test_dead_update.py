@@ -140,13 +140,17 @@ def test_update_too_small_only_if_the_loss_does_not_fall():
     assert events(UpdateTooSmall(5e-6), series(update_ratio=2e-6, window_change=2e-6)) != []
 
 
-@pytest.mark.parametrize(("earlier", "asks_for_more"), [(0.5, False), (0.09, True)])
-def test_after_a_jump_no_higher_rate_is_asked_for(earlier, asks_for_more):
-    """Who has changed by half of its size in one update has not had too low a rate."""
-    records = series(40, changes={5: {"update_ratio": earlier}, 6: SMALL})
-    (alert,) = run(UpdateTooSmall(), records)
+@pytest.mark.parametrize(
+    ("jump", "loss", "asks_for_more"), [(0.5, 5.0, False), (0.09, 5.0, True), (0.5, 1.0, True)]
+)
+def test_after_a_jump_no_higher_rate_is_asked_for(jump, loss, asks_for_more):
+    """Who was changed by half of its size while the loss rose has not had too low a rate."""
+    changes = {13: {"loss": loss}, 20: {"update_ratio": jump}, 24: SMALL}
+    (alert,) = run(UpdateTooSmall(), series(60, loss=1.0, changes=changes))
     assert ("Raise the learning rate" in alert.remedy) == asks_for_more
-    assert ("changed it by 50% of its size" in alert.remedy) != asks_for_more
+    assert (
+        "changed dense/kernel by 50% of its size and the loss rose" in alert.remedy
+    ) != asks_for_more
 
 
 def test_update_too_small_is_cleared_when_the_loss_falls():

@@ -70,7 +70,7 @@ function entry({ raised, last, isOver, changes, begun = raised.step }, { row, st
     raised.variables.some((name) => isSame(name, row)) && String(begun) === String(step);
   let when = `since update ${raised.first_seen}`;
   if (last.state === "cleared") when = `updates ${raised.first_seen} to ${last.step}, cleared`;
-  else if (isOver) when += ", now counted to another cause";
+  else if (isOver) when += ", now told under another cause";
   return make(
     "li",
     { class: `alert ${raised.severity}${isOver ? " over" : ""}${isSelected ? " selected" : ""}` },
