@@ -169,8 +169,8 @@ class Watch(SharedCallback):
 
         Example:
             >>> print(Watch("logs/run1").report(width=60))  # before any fit
-            Nothing was recorded: pass the watch to fit in
-            `callbacks=`; if it was passed, the log says why.
+            Nothing was recorded: pass the watch to fit in `callbacks=`;
+            if it was passed, the log says why.
         """
         latest = self._judge.latest
         if latest is None:
