@@ -60,7 +60,7 @@ class DeadRelu(RunRule):
         """Forget everything seen."""
         super().reset()
         self._silent = np.zeros(0, int)
-        self._fired_at_first = np.zeros(0, bool)
+        self._fired = np.zeros(0, bool)
 
     def found(self, record: Record, facts: Facts) -> Iterator[Finding]:
         """Layers with too many dead units."""
@@ -69,7 +69,8 @@ class DeadRelu(RunRule):
         silent = record.activation("silent_units") == 1.0
         if len(self._silent) != len(silent):
             self._silent = np.zeros(len(silent), int)
-            self._fired_at_first = record.activation("silent_units") < self.share
+            self._fired = np.zeros(len(silent), bool)
+        self._fired |= record.activation("silent_units") < self.share
         self._silent = np.where(silent, self._silent + 1, 0) if record.quantities else self._silent
         shares = np.where(self._silent >= SILENT_RECORDS, 1.0, shares)
         for row in np.flatnonzero(shares >= self.share):
@@ -104,7 +105,7 @@ class DeadRelu(RunRule):
         if activation.is_output:
             return OUTPUT_REMEDY
         remedies = "He initialisation, or LeakyReLU"
-        if self._fired_at_first[row]:
+        if self._fired[row]:
             return (
                 "They fired at first: lower the learning rate about tenfold; then "
                 f"{remedies} in {activation.layer}."

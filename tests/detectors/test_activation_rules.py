@@ -38,6 +38,25 @@ def test_dead_relu_is_raised_and_cleared():
 
 
 @pytest.mark.parametrize(
+    ("first", "says"),
+    [
+        (0.0, "They fired at first: lower the learning rate about tenfold; then He"),
+        (0.5, "They fired at first: lower the learning rate"),
+        (1.0, "They never fired: no negative initial biases, inputs"),
+        (math.nan, "They never fired"),  # as far as is known
+    ],
+)
+def test_what_helps_depends_on_whether_the_units_ever_fired(first, says):
+    """A rate kills units that have fired; those that never did were born dead."""
+    silent = {"silent_units": [1.0, 0.0]}
+    records = series(60, layout=RELU, silent_units=[first, 0.0], changes={5: silent})
+    (alert,) = run(DeadRelu(), records)
+    assert alert.remedy.startswith(says)
+    (of_output,) = run(DeadRelu(), series(60, layout=_layout("relu", is_output=True), **silent))
+    assert of_output.remedy.startswith("Use no ReLU for an output")
+
+
+@pytest.mark.parametrize(
     ("share", "left", "severity"),
     [
         (0.4, 1.0, None),

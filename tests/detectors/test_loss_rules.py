@@ -8,7 +8,7 @@ import pytest
 from tbwatch.detectors.loss_diverging import LossDiverging
 from tbwatch.detectors.loss_oscillating import LossOscillating
 from tbwatch.detectors.loss_stuck import LossStuck
-from tbwatch.layout import Setup
+from tbwatch.layout import Setup, WatchedActivation
 from tbwatch.testing import make_layout, make_record, run
 from tests.detectors.series import changes, events, of_losses
 
@@ -41,6 +41,38 @@ def test_stuck_after_300_updates_and_3_epochs():
     assert changes(_stuck(), _epochs([1.0] * 700, per_epoch=200)) == [(602, "raised")]
     assert changes(_stuck(), _epochs([1.0] * 700, per_epoch=10)) == [(302, "raised")]
     assert changes(LossStuck(updates=50, epochs=0), _epochs([1.0] * 70)) == [(52, "raised")]
+
+
+def _layers(*functions):
+    """Hidden layers with these functions, and an output."""
+    made = [WatchedActivation(f"h{n}", f"h{n}", f, units=4) for n, f in enumerate(functions)]
+    out = WatchedActivation("out", "out", "softmax", units=2, is_output=True)
+    return make_layout("h0/kernel", activations=[*made, out])
+
+
+@pytest.mark.parametrize(
+    ("functions", "says"),
+    [
+        (("linear", "linear"), True),
+        (("linear", "relu"), False),
+        (("linear", ""), False),  # a layer that tells of no function may have one
+        ((), False),
+    ],
+)
+def test_a_net_without_activation_functions_is_told_so(functions, says):
+    """Only if all layers before the output are known to be linear."""
+    records = [make_record(s, _layers(*functions), epoch=s // 100, loss=1.0) for s in range(1, 400)]
+    (alert,) = run(_stuck(), records)
+    assert alert.remedy.startswith("No layer before the output has an activation function") == says
+
+
+def test_a_rate_that_made_the_loss_fall_is_not_too_low():
+    """From 911 to that of guessing: small updates after that have another reason."""
+    slow = {"update_ratio": 5e-5, "layout": TEN_CLASSES}
+    fell = _epochs([911.0] * 10 + [LN10] * 490, **slow)
+    assert [event[2] for event in events(_stuck(), fell)] == ["loss_stuck"]
+    level = _epochs([LN10] * 500, **slow)
+    assert [event[2] for event in events(_stuck(), level)] == ["learning_rate_too_low"]
 
 
 def test_stuck_is_cleared_when_it_falls():
