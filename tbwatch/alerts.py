@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from tbwatch.format import plain, shown, text, whole
+from tbwatch.format import listed, plain, shown, text, whole
 
 __all__ = ["SEVERITIES", "STATES", "Alert", "Finding"]
 
@@ -16,6 +16,7 @@ SEVERITIES = ("info", "warning", "critical")
 #: What can become of a finding, in the order in which it can.
 STATES = ("raised", "worsened", "cleared")
 DOCS_PAGE = "docs/alerts.md"
+MOST_NAMED = 4  # variables in a line of text, besides the first
 DOCS_FOLDER = "docs/alerts"
 
 
@@ -146,7 +147,9 @@ class Alert:
         head = f"{self.severity.upper()} {plain(self.diagnosis)} ({self.state})"
         head += f" at update {self.step}"
         others = len(self.variables) - 1
-        also = f" (and {_shown(self.variables[1:])})" if others else ""
+        also = (
+            f" (and {listed(list(map(shown, self.variables[1:])), MOST_NAMED)})" if others else ""
+        )
         if self.state == "cleared":
             return f"{head}: {shown(self.variable)}{also} is no longer affected."
         what = plain(f"{self.message} {self.remedy}")
@@ -193,11 +196,6 @@ class Alert:
 def severity_at_least(severity: str, floor: str) -> bool:
     """Whether a severity is as grave as `floor` or graver."""
     return SEVERITIES.index(severity) >= SEVERITIES.index(floor)
-
-
-def _shown(names: Sequence[str], limit: int = 4) -> str:
-    listed = ", ".join(map(shown, names[:limit]))
-    return listed if len(names) <= limit else f"{listed} and {len(names) - limit} more"
 
 
 def _to_json(value: float | str) -> float | str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import keras
 
 from tbwatch.alerts import Alert
-from tbwatch.format import counted, plain, shown
+from tbwatch.format import counted, listed, plain, shown
 from tbwatch.layout import Layout
 
 logger = logging.getLogger("tbwatch")
@@ -71,8 +71,7 @@ def last_line(
         return f"no update was recorded{failed}"
     if holding:
         named = [f"{a.severity} {a.diagnosis} (update {a.first_seen})" for a in holding]
-        more = len(named) - MOST_NAMED
-        told = ", ".join(named[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        told = listed(named, MOST_NAMED)
         found = f"{counted(len(holding), 'alert')}: {told}; what to do: tbwatch summary {where}"
     elif any(alert.state == "cleared" for alert in alerts):
         found = "no alert is left of those that were raised"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -35,30 +35,36 @@ def is_container(layer: Any) -> bool:
     return isinstance(layer, (keras.Sequential, Functional))
 
 
-def layer_paths(layers: Sequence[Any], model: keras.Model) -> list[tuple[str, str]]:
+def layer_paths(
+    layers: Sequence[Any], model_name: str, holders: Mapping[int, str]
+) -> list[tuple[str, str]]:
     """For each layer its own path, and that of the layer that holds its first variable.
 
     The two differ for a recurrent layer, whose weights are its cell's. Without the model's name.
+
+    Args:
+        layers: of the model.
+        model_name: its name.
+        holders: `holders_of` it.
     """
-    holders = _holders(model)
     paths = []
     for layer in layers:
         own = [*layer._trainable_variables, *layer._non_trainable_variables]
-        path = (layer.path or layer.name).removeprefix(model.name + "/")
+        path = (layer.path or layer.name).removeprefix(model_name + "/")
         if "/" not in path:  # Keras built it before the model that holds it, as some ReLUs
             path = holders.get(id(layer), "") + path
         path = _safe(path)
         if own:
-            path = path_of(own[0], model.name).rpartition("/")[0] or path
+            path = path_of(own[0], model_name).rpartition("/")[0] or path
         of_first = path
         if not own and isinstance(layer, (keras.layers.RNN, keras.layers.Wrapper)):
             weights = layer.weights
-            of_first = path_of(weights[0], model.name).rpartition("/")[0] if weights else path
+            of_first = path_of(weights[0], model_name).rpartition("/")[0] if weights else path
         paths.append((path, of_first))
     return paths
 
 
-def _holders(model: keras.Model) -> dict[int, str]:
+def holders_of(model: keras.Model) -> dict[int, str]:
     """Id of a layer in a nested model or layer -> the name of that one, and a slash."""
     found = {id(layer): "" for layer in model._layers}
     for holder in flat_layers(model):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tbwatch.alerts import SEVERITIES, Alert
-from tbwatch.format import counted, plain
+from tbwatch.format import counted, listed, plain
 from tbwatch.reader import Run
 from tbwatch.record import Record
 from tbwatch.verdict import report
@@ -155,7 +155,7 @@ def _plain_line(line: str) -> str:
 def _alert_table(alerts: Sequence[tuple[str, Alert]], width: int) -> list[str]:
     rows = [("run", "update", "severity", "state", "diagnosis", "variables")]
     for run, a in alerts:
-        rows.append((run, str(a.step), a.severity, a.state, a.diagnosis, _listed(a.variables)))
+        rows.append((run, str(a.step), a.severity, a.state, a.diagnosis, listed(a.variables, 2)))
     head, *heads = _aligned(rows, right=(1,), pad=True)
     beside = not width or width - len(head) - 2 >= _LEAST_MESSAGE_WIDTH
     lines = [f"{head}  message" if beside else head.rstrip()]
@@ -169,11 +169,6 @@ def _alert_table(alerts: Sequence[tuple[str, Alert]], width: int) -> list[str]:
         if alert.remedy and not cleared:
             lines += _wrapped(alert.remedy, f"{_INDENT}-> ", f"{_INDENT}   ", width)
     return lines
-
-
-def _listed(names: Sequence[str], limit: int = 2) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
 
 
 # --- tbwatch summary

@@ -120,9 +120,7 @@ def alerts_markdown(alerts: Sequence[Alert]) -> str:
         lines.append(f"| {left_out} earlier ones | | | |")
     for alert in alerts[-MOST_ROWS:]:
         head = f"{alert.severity}: {alert.diagnosis}, {alert.state} at update {alert.step}"
-        more = len(alert.variables) - MOST_NAMES
-        names = ", ".join(alert.variables[:MOST_NAMES])
-        cells = [head, names + (f" and {more} more" if more > 0 else "")]
+        cells = [head, format.listed(alert.variables, MOST_NAMES)]
         cells += ["", ""] if alert.state == "cleared" else [alert.message, alert.remedy]
         lines.append("| " + " | ".join(_cell(cell) for cell in cells) + " |")
     return "\n".join(lines)

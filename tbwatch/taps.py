@@ -17,7 +17,7 @@ from tensorflow.python.eager.record import could_possibly_record
 from tbwatch import replicas
 from tbwatch.activations import Activation
 from tbwatch.layout import WatchedActivation, unique_names
-from tbwatch.models import PatternError, flat_layers, is_container, layer_paths
+from tbwatch.models import PatternError, flat_layers, holders_of, is_container, layer_paths
 from tbwatch.replacing import Replaced
 from tbwatch.selection import LayerSelection
 
@@ -75,6 +75,7 @@ class Taps:
         self._inside: dict[int, tuple[Any, Any, str]] = {}
         self._replaced: list[Replaced] = []
         self._known: set[int] = set()
+        self._holders: dict[int, str] = {}
         self._is_entered = False
 
     def __enter__(self) -> Taps:
@@ -103,7 +104,7 @@ class Taps:
         """
         heard = [(h, _tensor_of(h.outputs)) for h in self._heard]
         calls = [(h, tensor) for h, tensor in heard if tensor is not None]
-        paths = layer_paths([h.layer for h, _ in calls], self._model)
+        paths = layer_paths([h.layer for h, _ in calls], self._model.name, self._holders)
         names = unique_names(name for name, _ in paths)
         taps = []
         for name, (_, layer), (h, tensor) in zip(names, paths, calls, strict=True):
@@ -137,6 +138,7 @@ class Taps:
         cells = {id(part) for layer in layers for part in _cells_of(layer)}
         prepared = {id(replaced.owner) for replaced in self._replaced}
         self._known = {id(self._model), *map(id, layers)}
+        self._holders = holders_of(self._model)
         for layer in layers:
             if id(layer) in prepared or id(layer) in cells or is_container(layer):
                 continue

@@ -6,9 +6,10 @@ import textwrap
 from collections.abc import Sequence
 
 from tbwatch.alerts import SEVERITIES, Alert
-from tbwatch.format import plain, shown
+from tbwatch.format import listed, plain, shown
 
 _INDENT = "   "
+MOST_NAMED = 4
 
 
 def ranked(holding: Sequence[Alert]) -> list[Alert]:
@@ -41,7 +42,7 @@ def report(
     if not holding and not cleared:
         lines.append("No alerts: nothing that tbwatch looks for was found.")
     for number, alert in enumerate(ranked(holding), 1):
-        names = _listed(alert.variables)
+        names = listed(list(map(shown, alert.variables)), MOST_NAMED)
         head = f"{alert.severity} {alert.diagnosis}, since update {alert.first_seen}: {names}"
         lines += _wrapped(head, f"{number}. ", _INDENT, width)
         lines += _wrapped(alert.message, _INDENT, _INDENT, width)
@@ -54,7 +55,10 @@ def report(
         lines += _wrapped(f"Cleared in the meantime: {past}.", "", _INDENT, width)
     if frozen:
         lines += _wrapped(
-            f"Not trained, by trainable=False: {_listed(frozen)}.", "", _INDENT, width
+            f"Not trained, by trainable=False: {listed(list(map(shown, frozen)), MOST_NAMED)}.",
+            "",
+            _INDENT,
+            width,
         )
     for note in notes:
         lines += _wrapped(f"Note: {note}.", "", _INDENT, width)
@@ -68,12 +72,6 @@ def nothing_recorded(width: int = 100) -> str:
         "says why."
     )
     return "\n".join(_wrapped(told, "", "", width))
-
-
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    more = len(names) - most
-    listed = ", ".join(map(shown, names[:most]))
-    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def _wrapped(text: str, first: str, following: str, width: int) -> list[str]:
