@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -230,21 +230,16 @@ def is_watchable(variable: Any) -> bool:
     return bool(inner.dtype.is_floating and inner.shape.num_elements())
 
 
-def is_constant(variable: tf.Variable) -> bool:
-    """Whether all its elements are equal."""
-    blocks = list(_blocks(variable))
-    return all(bool((block == blocks[0][0]).all()) for block in blocks)
+def value_facts(variable: tf.Variable) -> tuple[float | None, bool]:
+    """Its root mean square in float64, None if it is not finite; whether all elements are equal.
 
-
-def rms_of(variable: tf.Variable) -> float | None:
-    """Root mean square in float64; None if it is not finite."""
-    squares = sum(float(np.sum(np.square(block, dtype=np.float64))) for block in _blocks(variable))
-    rms = math.sqrt(squares / variable.shape.num_elements())
-    return rms if math.isfinite(rms) else None
-
-
-def _blocks(variable: tf.Variable) -> Iterator[np.ndarray]:
-    """Its elements, some at a time: the rest of a step does without copies of large variables."""
+    Read once, and looked at in blocks: nothing else takes copies of large variables.
+    """
     values = np.asarray(variable.read_value()).reshape(-1)  # a view where it is in main memory
+    squares, is_constant = 0.0, True
     for first in range(0, values.size, _BLOCK):
-        yield values[first : first + _BLOCK]
+        block = values[first : first + _BLOCK]
+        squares += float(np.sum(np.square(block, dtype=np.float64)))
+        is_constant = is_constant and bool((block == values[0]).all())
+    rms = math.sqrt(squares / values.size)
+    return rms if math.isfinite(rms) else None, is_constant

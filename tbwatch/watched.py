@@ -9,7 +9,7 @@ import keras
 
 from tbwatch.activations import Activation
 from tbwatch.layout import WatchedActivation, WatchedVariable, unique_names
-from tbwatch.models import is_constant, is_watchable, key_of, native, path_of, rms_of
+from tbwatch.models import is_watchable, key_of, native, path_of, value_facts
 from tbwatch.taps import Tap
 
 
@@ -57,14 +57,15 @@ class Watched:
                 name=name,
                 shape=tuple(variable.shape),
                 dtype=variable.dtype.name,
-                initial_rms=rms_of(variable),
+                initial_rms=rms,
                 connected=key_of(variable) not in missing,
                 regularized=regularized,
-                constant=is_constant(variable),
+                constant=is_constant,
             )
             for name, variable, regularized in zip(
                 self.names, self.variables, self._regularized, strict=True
             )
+            for rms, is_constant in [value_facts(variable)]
         )
 
     def positions(self, variables: Sequence[Any]) -> tuple[dict[int, int], list[int]]:
