@@ -7,28 +7,15 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from tbwatch import report
-from tbwatch._version import __version__
-from tbwatch.alerts import SEVERITIES, severity_at_least
+from tbwatch.alerts import severity_at_least
+from tbwatch.cli_parser import parser
 from tbwatch.format import plain
 from tbwatch.reader import ReadError, Run, read_runs
 from tbwatch.replay import chosen_detectors, replayed
-
-_EPILOG = """\
-exit status:
-  0  done
-  1  an alert of the severity given to --fail-on, or a graver one, was raised
-  2  wrong arguments, or a log directory that cannot be read
-
-examples:
-  tbwatch alerts logs
-  tbwatch alerts logs/run1 --fail-on critical
-  tbwatch summary logs/run1
-  tbwatch check logs/run1 --set dead_update.threshold=1e-6
-  tbwatch report logs -o report.html
-"""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -46,15 +33,16 @@ def main(argv: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a name may hold what the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
+    command = _COMMANDS[arguments.command]
     try:
-        arguments.prepare(arguments)
-        runs = _read(arguments.log_dir, last_only=arguments.last_only)
+        command.prepare(arguments)
+        runs = _read(arguments.log_dir, last_only=command.last_only)
     except (ReadError, OSError, UsageError) as error:
         print(f"tbwatch: error: {plain(error)}", file=sys.stderr)
         return 2
     try:
-        lines, status = arguments.run(runs, arguments)
+        lines, status = command.run(runs, arguments)
     except OSError as error:  # a full disk, for `report` and `--junit`
         print(f"tbwatch: error: {plain(error)}", file=sys.stderr)
         return 2
@@ -63,101 +51,6 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `tbwatch ... | head`: whoever read this has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(status)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tbwatch",
-        description="Tell from recorded training runs which layers learn, which do not, and why.",
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"tbwatch {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    alerts = _command(
-        commands,
-        "alerts",
-        "list what the detectors found",
-        "List all alerts of the runs, oldest first: what was raised, what worsened, what cleared.",
-    )
-    alerts.set_defaults(run=_alerts, prepare=_check_junit)
-    check = _command(
-        commands,
-        "check",
-        "judge the records anew",
-        "Run the detectors over what was recorded, with other thresholds or a choice of them. With "
-        "neither, the alerts are those of the live run.",
-    )
-    check.add_argument(
-        "--detectors",
-        metavar="NAMES",
-        help="only these, by name, with commas between them",
-    )
-    check.add_argument(
-        "--set",
-        metavar="RULE.PARAMETER=VALUE",
-        action="append",
-        default=[],
-        help="a threshold, such as dead_update.threshold=1e-6; may be given several times",
-    )
-    flight = _command(
-        commands,
-        "flight",
-        "show what the flight recorder kept",
-        "Show the norms of the updates before the last critical alert, each of them, of runs that "
-        "were watched with flight_recorder=N.",
-    )
-    flight.set_defaults(run=_flight)
-    check.set_defaults(run=_check, prepare=_choose, last_only=False)
-    pages = _command(
-        commands,
-        "report",
-        "write a page or a picture to share",
-        "Write what the tab Training health shows into one HTML file, which needs neither a server "
-        "nor a network, or the update ratios of all variables as a picture.",
-    )
-    pages.add_argument("-o", dest="output", metavar="FILE", help="the page, e.g. report.html")
-    pages.add_argument("--png", metavar="FILE", help="the picture, e.g. health.png")
-    pages.set_defaults(run=_report, prepare=_check_pages, last_only=False)
-    for command in (alerts, check):
-        command.add_argument(
-            "--fail-on",
-            metavar="SEVERITY",
-            choices=SEVERITIES,
-            help="exit with status 1 if an alert of this severity or a graver one was raised, even "
-            f"if it was cleared later: {', '.join(SEVERITIES)}",
-        )
-        command.add_argument(
-            "--junit",
-            metavar="FILE",
-            help="also write JUnit XML for a CI server: a test for each rule, which fails by "
-            "--fail-on, or from warning on",
-        )
-    summary = _command(
-        commands,
-        "summary",
-        "show the last state of every variable",
-        "Show the last recorded norms and ratios of every variable, and the verdict on it.",
-    )
-    summary.set_defaults(run=_summary)
-    return parser
-
-
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    summary: str,
-    description: str,
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=summary, description=description)
-    parser.add_argument(
-        "log_dir",
-        metavar="LOGDIR",
-        help="log directory of a run, or a directory above several runs",
-    )
-    parser.set_defaults(prepare=lambda arguments: None, last_only=True)
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    return parser
 
 
 def _alerts(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[str], int]:
@@ -287,3 +180,26 @@ def _tell(run: str, notes: Sequence[str]) -> None:
     for note in notes:
         about = f"{run}: " if run else ""
         print(f"tbwatch: note: {plain(about + note)}", file=sys.stderr)
+
+
+class _Command(NamedTuple):
+    """What a command does.
+
+    Attributes:
+        run: makes the lines that it prints, and the exit status.
+        last_only: whether the last records of each run are enough.
+        prepare: judges the arguments, before anything is read.
+    """
+
+    run: Callable[[dict[str, Run], argparse.Namespace], tuple[list[str], int]]
+    last_only: bool = True
+    prepare: Callable[[argparse.Namespace], None] = lambda arguments: None
+
+
+_COMMANDS = {
+    "alerts": _Command(_alerts, prepare=_check_junit),
+    "check": _Command(_check, last_only=False, prepare=_choose),
+    "flight": _Command(_flight),
+    "report": _Command(_report, last_only=False, prepare=_check_pages),
+    "summary": _Command(_summary),
+}

@@ -17,7 +17,7 @@ from tbwatch.record import Record
 from tbwatch.sample import Request
 from tbwatch.schedule import Schedule
 from tbwatch.selection import LayerSelection, Selection
-from tbwatch.taps import Tap, choose
+from tbwatch.taps import Tap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +88,22 @@ def activations_watched_by_any(parts: Sequence[Part], taps: Sequence[Tap]) -> li
     Raises:
         PatternError: if a pattern matches no layer that the step calls.
     """
-    return choose([part.activations for part in parts if part.activations is not None], taps)
+    selections = [part.activations for part in parts if part.activations is not None]
+    layers = list(dict.fromkeys(tap.activation.layer for tap in taps))
+    for selection in selections:
+        unmatched = selection.unmatched(layers)
+        if unmatched:
+            raise PatternError(
+                f"{unmatched[0]!r} matches no layer that the step calls; it calls: "
+                f"{', '.join(layers)}."
+            )
+    return [
+        any(
+            selection.takes(tap.activation.layer, is_main=tap.is_main, before=tap.activation.before)
+            for selection in selections
+        )
+        for tap in taps
+    ]
 
 
 def wanted_by_any(parts: Sequence[Part], slots: int, histogram_slots: int) -> Request:

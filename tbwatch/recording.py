@@ -1,7 +1,8 @@
-"""From what the device sampled to a record: quantities are derived, and logs put beside them."""
+"""From what is known of an update to a record: sampled, told by the logs, or the end of all."""
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -62,6 +63,32 @@ def to_record(
         judged=judged,
         logs=logs,
         activations=activations,
+    )
+
+
+def record_of_logs(step: int, layout: Layout, epoch: int, logs: Mapping[str, float]) -> Record:
+    """The record of an update of which the logs are known, and nothing else."""
+    return Record(
+        step=step,
+        wall_time=time.time(),
+        layout=layout,
+        quantities={},
+        epoch=epoch,
+        loss=logs["loss"],
+        loss_is_known=True,
+        logs=logs,
+    )
+
+
+def record_of_end(last: Record, updates_done: int) -> Record:
+    """The record that ends a fit, after the last one of an update."""
+    return dataclasses.replace(
+        last,
+        step=max(updates_done, last.step),
+        wall_time=time.time(),
+        quantities={},
+        activations={},
+        is_last=True,
     )
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,13 @@ from tbwatch.alerts import SEVERITIES, Alert
 from tbwatch.format import counted, listed, plain
 from tbwatch.reader import Run
 from tbwatch.record import Record
+from tbwatch.text_table import aligned, wrapped
 from tbwatch.verdict import report
 
 # Columns of the summary, in the order of the questions "does it move?" and "does it get anywhere?"
 SHOWN_QUANTITIES = ("weight_norm", "gradient_norm", "update_norm", "update_ratio", "window_change")
 
 _LEAST_MESSAGE_WIDTH = 40  # where less room is left, a message gets lines of its own
-_WIDEST = 200  # a longer name is printed, but does not widen the column of all the others
 _INDENT = "    "
 
 
@@ -75,7 +74,7 @@ def summary_lines(runs: Mapping[str, Run]) -> list[str]:
                 shown = values.get(variable, {})
                 numbers = [_number(shown.get(name, math.nan)) for name in SHOWN_QUANTITIES]
                 rows.append((variable, *numbers, verdict))
-            lines += _aligned(rows, right=range(1, 1 + len(SHOWN_QUANTITIES)))
+            lines += aligned(rows, right=range(1, 1 + len(SHOWN_QUANTITIES)))
         if last is not None and last.layout.frozen:
             lines.append("frozen: " + ", ".join(map(plain, last.layout.frozen)))
         left = list({id(alert): alert for alert in run.holding.values()}.values())
@@ -123,7 +122,7 @@ def flight_lines(runs: Mapping[str, Run]) -> list[str]:
         if run.flight is None:
             lines.append("nothing was written by a flight recorder")
         else:
-            lines += _aligned(run.flight.rows(), right=(0, 1, 2, 4))
+            lines += aligned(run.flight.rows(), right=(0, 1, 2, 4))
     return lines[1:]
 
 
@@ -156,18 +155,18 @@ def _alert_table(alerts: Sequence[tuple[str, Alert]], width: int) -> list[str]:
     rows = [("run", "update", "severity", "state", "diagnosis", "variables")]
     for run, a in alerts:
         rows.append((run, str(a.step), a.severity, a.state, a.diagnosis, listed(a.variables, 2)))
-    head, *heads = _aligned(rows, right=(1,), pad=True)
+    head, *heads = aligned(rows, right=(1,), pad=True)
     beside = not width or width - len(head) - 2 >= _LEAST_MESSAGE_WIDTH
     lines = [f"{head}  message" if beside else head.rstrip()]
     for head, (_, alert) in zip(heads, alerts, strict=True):
         cleared = alert.state == "cleared"
         message = f"held until update {alert.last_seen}" if cleared else alert.message
         if beside:
-            lines += _wrapped(message, f"{head}  ", " " * (len(head) + 2), width)
+            lines += wrapped(message, f"{head}  ", " " * (len(head) + 2), width)
         else:
-            lines += [head.rstrip(), *_wrapped(message, _INDENT, _INDENT, width)]
+            lines += [head.rstrip(), *wrapped(message, _INDENT, _INDENT, width)]
         if alert.remedy and not cleared:
-            lines += _wrapped(alert.remedy, f"{_INDENT}-> ", f"{_INDENT}   ", width)
+            lines += wrapped(alert.remedy, f"{_INDENT}-> ", f"{_INDENT}   ", width)
     return lines
 
 
@@ -237,39 +236,3 @@ def _json_number(value: float) -> float | str | None:
     if math.isnan(value):
         return None
     return float(str(np.float32(value))) if math.isfinite(value) else str(value)
-
-
-# --- lines
-
-
-def _aligned(
-    rows: Sequence[Sequence[str]], right: Collection[int] = (), *, pad: bool = False
-) -> list[str]:
-    """Columns two blanks apart; those numbered in `right` end together, the others begin so."""
-    rows = [[plain(cell) for cell in row] for row in rows]
-    widths = [
-        max(len(cell) for cell in column if len(cell) <= _WIDEST)
-        for column in zip(*rows, strict=True)
-    ]
-    lines = [
-        "  ".join(
-            cell.rjust(width) if number in right else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return lines if pad else [line.rstrip() for line in lines]
-
-
-def _wrapped(text: str, first: str, following: str, width: int) -> list[str]:
-    if not width:
-        return [first + plain(text)]
-    return textwrap.wrap(
-        plain(text),
-        width,
-        initial_indent=first,
-        subsequent_indent=following,
-        drop_whitespace=True,
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [first.rstrip()]

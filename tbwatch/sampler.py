@@ -8,14 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from tbwatch import statistics
-from tbwatch.activations import Activation, ActivationStore
+from tbwatch.activations import Activation
 from tbwatch.device_plan import DevicePlan, When
 from tbwatch.flight import FlightRecorder
 from tbwatch.flight_log import FlightLog
-from tbwatch.groups import Gradient, make_groups, norms_of, state
-from tbwatch.histogram_store import HistogramStore
-from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS, COLUMNS
-from tbwatch.sample import HISTOGRAM_KINDS, STEP_VALUES, Request, Sample
+from tbwatch.groups import Gradient, make_groups, norms_of
+from tbwatch.quantities import AFTER_COLUMNS, BEFORE_COLUMNS
+from tbwatch.sample import STEP_VALUES, Request, Sample
+from tbwatch.sample_store import SampleStore
 from tbwatch.seldom import seldom
 
 OF_GRADIENT = np.array(["gradient" in column for column in BEFORE_COLUMNS])
@@ -34,25 +34,15 @@ class Sampler:
         self._request = request
         self._rows = len(variables)
         self._groups = make_groups(variables, keeps_copy=request.updates)
-        unknown = set() if request.updates else {"updates"}
-        kinds = [kind for kind in HISTOGRAM_KINDS if kind in request.histograms - unknown]
         self._plan = DevicePlan(request.slots, request.histogram_slots)
-        slots = self._plan.slots
-        self._steps = state([slots], tf.int64)
-        self._values = state([slots, self._rows * len(COLUMNS) + len(STEP_VALUES)])
-        self._histogram_steps = state([request.histogram_slots], tf.int64)
-        room = kinds, self._rows, request.histogram_slots
-        self._histograms = HistogramStore(*room) if kinds else None
-        self._counts_activations = "activations" in request.histograms
-        store = ActivationStore(slots, request.histogram_slots * self._counts_activations)
-        self._activations = store if request.activations else None
+        self._store = SampleStore(self._rows, request, self._plan)
         flight = FlightRecorder(request.flight, names) if request.flight else None
         self._flight = flight
 
     def make_room(self, units: Sequence[int]) -> None:
         """Fix how many activations are measured, and the units of each."""
-        if self._activations is not None:
-            self._activations.make_room(units)
+        if self._store.activations is not None:
+            self._store.activations.make_room(units)
 
     def plan(self, steps: Sequence[int], histogram_steps: Sequence[int]) -> None:
         """Sample these updates next, some of them with histograms."""
@@ -145,56 +135,21 @@ class Sampler:
 
     def collect(self) -> list[Sample]:
         """Copy what was sampled since the last call, oldest first, and make room."""
-        steps = self._steps.numpy()
-        if not steps.any():
-            return []
-        values = self._values.numpy()
-        store = self._activations
-        by_slot = store.read() if store is not None and store.has_room else None
-        histograms = self._collected_histograms(steps)
-        samples = []
-        for slot in np.flatnonzero(steps):
-            table, rest = np.split(values[slot], [self._rows * len(COLUMNS)])
-            samples.append(
-                Sample(
-                    step=int(steps[slot]),
-                    table=table.reshape(self._rows, len(COLUMNS)),
-                    values=dict(zip(STEP_VALUES, map(float, rest), strict=True)),
-                    histograms=histograms.get(int(steps[slot]), {}),
-                    activations=by_slot[slot] if by_slot else None,
-                    planned=not self._plan.is_spare(int(slot)),
-                )
-            )
-        self._steps.assign(np.zeros_like(steps))
-        samples.sort(key=lambda sample: sample.step)
-        self._plan.rearm([sample.values["loss"] for sample in samples])
+        samples = self._store.collect()
+        if samples:
+            self._plan.rearm([sample.values["loss"] for sample in samples])
         return samples
-
-    def _collected_histograms(self, steps: np.ndarray) -> dict[int, dict[str, np.ndarray]]:
-        """Bucket counts by update and kind, of those of these updates that have any."""
-        if not self._plan.may_have_histograms(steps.tolist()):
-            return {}
-        taken = self._histogram_steps.numpy()
-        by_kind = {} if self._histograms is None else self._histograms.read()
-        if self._counts_activations and self._activations and self._activations.has_room:
-            by_kind["activations"] = self._activations.read_counts()
-        self._histogram_steps.assign(np.zeros_like(taken))
-        return {
-            int(step): {kind: counts[at] for kind, counts in by_kind.items()}
-            for at, step in enumerate(taken)
-            if step
-        }
 
     def _nothing(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         rows = tf.zeros([self._rows, len(BEFORE_COLUMNS)])
         return rows, tf.zeros([]), tf.zeros([len(STEP_VALUES)])
 
     def _sample_activations(self, activations: Sequence[Activation | None], when: When) -> None:
-        store = self._activations
+        store = self._store.activations
         if store is None or not store.has_room:
             return
         store.store(self._plan.slot(when.step), activations)
-        if self._counts_activations:
+        if self._store.counts_activations:
             self._if_histograms(when, lambda slot: store.count(slot, activations))
 
     def _sample_gradients(
@@ -231,12 +186,14 @@ class Sampler:
         """After the update, if it is due."""
 
         def store() -> tf.Tensor:
-            self._store(when, before, norm, values)
+            self._measure_update(when, before, norm, values)
             return tf.constant(True)
 
         seldom(when.is_due, store, lambda: tf.constant(False))
 
-    def _store(self, when: When, before: tf.Tensor, norm: tf.Tensor, values: tf.Tensor) -> None:
+    def _measure_update(
+        self, when: When, before: tf.Tensor, norm: tf.Tensor, values: tf.Tensor
+    ) -> None:
         if self._request.updates:
             pairs = [(group.kept(), group.weights()) for group in self._groups]
             norms = before[:, BEFORE_COLUMNS.index("weight_norm")]
@@ -251,10 +208,7 @@ class Sampler:
             after = tf.fill([self._rows, len(AFTER_COLUMNS)], float("nan"))
         is_norm = np.array(STEP_VALUES) == "global_gradient_norm"
         values = tf.where(is_norm, norm, values)
-        row = tf.concat([tf.reshape(tf.concat([before, after], axis=1), [-1]), values], axis=0)
-        slot = self._plan.slot(when.step)
-        self._values.scatter_nd_update([[slot]], [row])
-        self._steps.scatter_nd_update([[slot]], [when.step])
+        self._store.store(when.step, tf.concat([before, after], axis=1), values)
 
     def _in_order(self, by_group: Sequence[tf.Tensor]) -> tf.Tensor:
         """Results of the groups, one below the other, in the order of the layout."""
@@ -269,7 +223,7 @@ class Sampler:
         unless: np.ndarray | None = None,
     ) -> None:
         """Store the bucket counts of this kind, if anyone wants them."""
-        histograms = self._histograms
+        histograms = self._store.histograms
         if histograms is None or kind not in histograms.kinds:
             return
 
@@ -287,7 +241,7 @@ class Sampler:
         def store() -> tf.Tensor:
             slot = self._plan.histogram_slot(when.step)
             count(slot)
-            self._histogram_steps.scatter_nd_update([[slot]], [when.step])
+            self._store.note_histograms(when.step, slot)
             return tf.constant(True)
 
         tf.cond(self._plan.has_histograms(when.step), store, lambda: tf.constant(False))

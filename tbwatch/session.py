@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
-import time
 import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
@@ -27,7 +26,7 @@ from tbwatch.parts import (
 from tbwatch.planner import Planner
 from tbwatch.problems import Problems
 from tbwatch.record import Record
-from tbwatch.recording import numbers_of, to_record
+from tbwatch.recording import numbers_of, record_of_end, record_of_logs, to_record
 from tbwatch.sample import Request, Sample
 from tbwatch.watched_training import WatchedTraining
 
@@ -296,28 +295,13 @@ class Session:
 
     def _dispatch_logs(self, logs: Mapping[str, float]) -> None:
         """The loss of an update became NaN or infinite where the step does not show it."""
-        record = Record(
-            step=self._training.updates_done,
-            wall_time=time.time(),
-            layout=self._layout or Layout(()),
-            quantities={},
-            epoch=self._epoch,
-            loss=logs["loss"],
-            loss_is_known=True,
-            logs=logs,
-        )
+        layout = self._layout or Layout(())
+        record = record_of_logs(self._training.updates_done, layout, self._epoch, logs)
         self._delivery.deliver(View(record, {}), self._parts, self._parts)
 
     def _dispatch_end(self) -> None:
-        """The record that ends a fit: what rules need to judge the run as a whole."""
+        """What rules need to judge the run as a whole."""
         if self._last is None:
             return
-        record = dataclasses.replace(
-            self._last,
-            step=max(self._training.updates_done, self._last.step),
-            wall_time=time.time(),
-            quantities={},
-            activations={},
-            is_last=True,
-        )
+        record = record_of_end(self._last, self._training.updates_done)
         self._delivery.deliver(View(record, {}), self._parts, self._parts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,20 +15,11 @@ import tensorflow as tf
 from tensorflow.python.eager.record import could_possibly_record
 
 from tbwatch import replicas
+from tbwatch.activation_layers import cells_of, function_of, is_main, unit_axis
 from tbwatch.activations import Activation
 from tbwatch.layout import WatchedActivation, unique_names
-from tbwatch.models import PatternError, flat_layers, holders_of, is_container, layer_paths
+from tbwatch.models import flat_layers, holders_of, is_container, layer_paths
 from tbwatch.replacing import Replaced
-from tbwatch.selection import LayerSelection
-
-_LAYER_FUNCTIONS = {
-    keras.layers.ReLU: "relu",
-    keras.layers.LeakyReLU: "leaky_relu",
-    keras.layers.ELU: "elu",
-    keras.layers.PReLU: "prelu",
-    keras.layers.Softmax: "softmax",
-}
-_LOOPS = (keras.layers.RNN, keras.layers.TimeDistributed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,9 +100,9 @@ class Taps:
         taps = []
         for name, (_, layer), (h, tensor) in zip(names, paths, calls, strict=True):
             of_function = h.returned is tensor
-            function = _function_of(h.layer) or (h.function if of_function else "")
+            function = function_of(h.layer) or (h.function if of_function else "")
             before = _tensor_of(h.received)
-            main = _is_main(h.layer)
+            main = is_main(h.layer)
             if before is not None and h.function != "linear":
                 taps.append(
                     _tap(f"{name}/pre_activation", layer, "linear", before, h.layer, main, True)
@@ -135,7 +126,7 @@ class Taps:
         if self._known:
             return
         layers = flat_layers(self._model)
-        cells = {id(part) for layer in layers for part in _cells_of(layer)}
+        cells = {id(part) for layer in layers for part in cells_of(layer)}
         prepared = {id(replaced.owner) for replaced in self._replaced}
         self._known = {id(self._model), *map(id, layers)}
         self._holders = holders_of(self._model)
@@ -189,29 +180,6 @@ class Taps:
         return call
 
 
-def choose(selections: Sequence[LayerSelection], taps: Sequence[Tap]) -> list[bool]:
-    """Which of the activations of a step any of the selections takes.
-
-    Raises:
-        PatternError: if a pattern matches no layer that the step calls.
-    """
-    layers = list(dict.fromkeys(tap.activation.layer for tap in taps))
-    for selection in selections:
-        unmatched = selection.unmatched(layers)
-        if unmatched:
-            raise PatternError(
-                f"{unmatched[0]!r} matches no layer that the step calls; it calls: "
-                f"{', '.join(layers)}."
-            )
-    return [
-        any(
-            selection.takes(tap.activation.layer, is_main=tap.is_main, before=tap.activation.before)
-            for selection in selections
-        )
-        for tap in taps
-    ]
-
-
 def is_reachable(tensor: Any) -> bool:
     """Whether the code that is being traced (or run) may use this tensor."""
     if not isinstance(tensor, tf.Tensor):
@@ -240,42 +208,11 @@ def _tap(
     function: str,
     tensor: tf.Tensor,
     layer: Any,
-    is_main: bool,
+    main: bool,
     before: bool,
     is_output: bool = False,
 ) -> Tap:
-    axis = _unit_axis(layer, tensor.shape.rank)
+    axis = unit_axis(layer, tensor.shape.rank)
     units = tensor.shape[axis] or 0
     watched = WatchedActivation(name, layer_path, function, units, is_output, before)
-    return Tap(watched, is_main, Activation(tensor, axis, function))
-
-
-def _unit_axis(layer: Any, rank: int) -> int:
-    data_format = getattr(layer, "data_format", None)
-    if data_format is None and rank >= 4:
-        data_format = keras.config.image_data_format()
-    return 1 if data_format == "channels_first" else rank - 1
-
-
-def _function_of(layer: Any) -> str:
-    """The function of a layer that is one, or whose `activation` is such a layer; else ""."""
-    if isinstance(layer, keras.layers.ReLU) and layer.negative_slope:
-        return "leaky_relu"
-    for kind, function in _LAYER_FUNCTIONS.items():
-        if isinstance(layer, kind):
-            return function
-    own = vars(layer).get("activation")
-    return _function_of(own) if isinstance(own, keras.layers.Layer) else ""
-
-
-def _is_main(layer: Any) -> bool:
-    own_weights = layer._trainable_variables or layer._non_trainable_variables
-    is_function = _function_of(layer) or isinstance(layer, keras.layers.Activation)
-    return bool(own_weights or is_function) or isinstance(layer, _LOOPS)
-
-
-def _cells_of(layer: Any) -> list[Any]:
-    """Layers that run once per time step, in a loop."""
-    if not isinstance(layer, keras.layers.RNN):
-        return []
-    return [layer.cell, *layer.cell._flatten_layers(include_self=False, recursive=True)]
+    return Tap(watched, main, Activation(tensor, axis, function))

@@ -20,7 +20,7 @@ from typing import Any
 
 import keras
 
-from tbwatch import cli
+from tbwatch import cli_parser
 from tbwatch.detectors import DETECTORS
 
 FILE = Path(__file__).with_suffix(".txt")
@@ -124,7 +124,7 @@ def described(name: str, value: Any) -> Iterator[str]:
 
 def commands() -> Iterator[str]:
     """The sub-commands, their arguments and options."""
-    for action in cli._parser()._actions:
+    for action in cli_parser.parser()._actions:
         if not isinstance(action, argparse._SubParsersAction):
             continue
         for name, parser in action.choices.items():

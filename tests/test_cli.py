@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tbwatch import cli, format
+from tbwatch import cli_parser, format
 from tbwatch.cli import main
 from tests import event_files as ef
 from tests.command_line import ROOT, Printed, loaded, process, write_run
@@ -174,4 +174,4 @@ def test_help_names_every_command_and_status(capsys: pytest.CaptureFixture[str])
     examples = re.findall(r"^  tbwatch (.+)$", text, re.MULTILINE)
     assert len(examples) == 5
     for example in examples:
-        cli._parser().parse_args(example.split())
+        cli_parser.parser().parse_args(example.split())

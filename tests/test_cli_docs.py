@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tbwatch import cli
+from tbwatch import cli_parser
 from tests.command_line import (
     ROOT,
     Printed,
@@ -38,7 +38,7 @@ def test_the_documentation_shows_true_output(
 def test_the_documentation_names_every_option() -> None:
     """Each option of each command is on the page, and each word that a verdict can be."""
     text = DOCS.read_text()
-    for parser in cli._parser()._subparsers._group_actions[0].choices.values():
+    for parser in cli_parser.parser()._subparsers._group_actions[0].choices.values():
         assert parser.prog in text
         for action in parser._actions[1:]:
             assert all(f"[{option}" in text for option in action.option_strings)

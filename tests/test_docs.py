@@ -16,7 +16,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tbwatch
-from tbwatch import cli
+from tbwatch import cli_parser
 from tbwatch.alerts import SEVERITIES, STATES
 from tbwatch.detectors import DETECTORS, DIAGNOSES, ORDER, VariableRule
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
@@ -389,7 +389,7 @@ def test_commands_are_documented() -> None:
     """Each sub-command occurs with the program's name, and each option of one."""
     (commands,) = (
         action
-        for action in cli._parser()._actions
+        for action in cli_parser.parser()._actions
         if isinstance(action, argparse._SubParsersAction)
     )
     assert commands.choices

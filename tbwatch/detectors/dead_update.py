@@ -37,7 +37,7 @@ class DeadUpdate(VariableRule):
         "rate of {learning_rate:.1e}: it is not moving."
     )
     remedy = (
-        "Raise the learning rate of {layer}, shrink its initial weights, check constraints and "
+        "Raise the learning rate{of_layer}, shrink the initial weights, check constraints and "
         "clipping, or freeze it on purpose."
     )
     quiet = True

@@ -224,6 +224,9 @@ class Diagnosis:
             moved = "it moved at this update too"
         words = {"limit": rule.limit, "layer": variable.layer, "moved": moved, **evidence}
         words |= {"jump": self._jump, "jumped": self._jumped}
+        # A rate is one layer's affair only where the others are well.
+        everywhere = (self._held[record.layout.is_main] == self._held[row]).all()
+        words["of_layer"] = "" if everywhere else f" of {variable.layer}"
         remedy = (self._jump > JUMP and rule.remedy_after_jump) or rule.remedy
         return Finding(
             rule=rule.name,

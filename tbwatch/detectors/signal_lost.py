@@ -7,10 +7,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from tbwatch.alerts import Finding
+from tbwatch.detectors import predicates
 from tbwatch.detectors.facts import Facts
 from tbwatch.detectors.rule import check_int, check_number
 from tbwatch.detectors.run_rule import RunRule
+from tbwatch.layout import WatchedActivation
 from tbwatch.record import Record
+
+# Weights of which less is left were pulled to zero: no net that learns does so by itself.
+SHRUNK = 0.1
 
 
 class SignalLost(RunRule):
@@ -69,12 +74,32 @@ class SignalLost(RunRule):
                 f"by {ratio[row]:.0e} of its size, and the loss stands still.",
                 value=float(ratio[row]),
                 threshold=self.ratio,
-                remedy="Bring the inputs to a scale near 1, use larger initial weights (Glorot, "
-                f"He) up to and including {activation.layer}, smaller initial biases, ReLU instead "
-                "of sigmoid, or normalisation.",
+                remedy=_of_shrunk_weights(activation, record)
+                or "Bring the inputs to a scale near 1, use larger initial weights (Glorot, He) up "
+                f"to and including {activation.layer}, smaller initial biases, ReLU instead of "
+                "sigmoid, or normalisation.",
                 evidence={
                     "unit_std": float(spread[row]),
                     "activation_mean": float(mean[row]),
                     "activation_std": float(std[row]),
                 },
             )
+
+
+def _of_shrunk_weights(activation: WatchedActivation, record: Record) -> str:
+    """What to do where weights before it were pulled to zero; "" if none were."""
+    layout = record.layout
+    before = [layout.rank(name) < layout.rank(activation.label) for name in layout.names]
+    sized = layout.is_main & (layout.initial_rms > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        left = predicates.rms(record.quantity("weight_norm"), layout) / layout.initial_rms
+    left = np.where(before & sized, left, np.nan)
+    if not (left < SHRUNK).any():
+        return ""
+    row = int(np.nanargmin(left))
+    variable = layout.variables[row]
+    pull = "L2 penalty" if variable.regularized else "weight decay"
+    return (
+        f"Weaken the {pull} of {variable.layer}: its weights have shrunk to {left[row]:.1g} of "
+        "their initial size, and pass on nothing."
+    )

@@ -34,7 +34,7 @@ class UpdateTooSmall(VariableRule):
         "one update changes it by {update_ratio:.1e} of its size (a usual value is 1e-3) at a "
         "learning rate of {learning_rate:.1e}, and the loss does not fall."
     )
-    remedy = "Raise the learning rate of {layer}."
+    remedy = "Raise the learning rate{of_layer}, about tenfold at a time."
     remedy_after_jump = (
         "Before, one update changed {jumped} by {jump:.0%} of its size and the loss rose, so the "
         "learning rate is not too low: begin again with a lower one, or a warm-up."

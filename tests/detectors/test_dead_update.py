@@ -33,7 +33,7 @@ def test_the_alert_says_since_when():
     assert raised.threshold == 1e-7
     assert raised.evidence["learning_rate"] == pytest.approx(1e-3)
     assert "1.0e-09" in raised.message
-    assert "dense" in raised.remedy
+    assert "learning rate" in raised.remedy
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,20 @@ def test_after_a_jump_no_higher_rate_is_asked_for(jump, loss, asks_for_more):
     assert (
         "changed dense/kernel by 50% of its size and the loss rose" in alert.remedy
     ) != asks_for_more
+
+
+@pytest.mark.parametrize(("rule", "ratio"), [(DeadUpdate(), 1e-9), (UpdateTooSmall(), 5e-7)])
+def test_a_rate_is_that_of_one_layer_only_where_the_others_are_well(rule, ratio):
+    """Keras has one rate: where all kernels stand still it is to be raised, whoever is named."""
+    layout = make_layout("a/kernel", "a/bias", "b/kernel", "b/bias")
+    for ratios, says in (
+        ([ratio] * 4, "Raise the learning rate, "),
+        ([ratio, 1e-3, ratio, 1e-3], "Raise the learning rate, "),
+        ([1e-3, 1e-3, ratio, ratio], "Raise the learning rate of b, "),
+    ):
+        small = {"update_ratio": ratios, "window_change": ratios}
+        (alert,) = run(rule, series(60, layout=layout, **small))
+        assert alert.remedy.startswith(says)
 
 
 def test_update_too_small_is_cleared_when_the_loss_falls():

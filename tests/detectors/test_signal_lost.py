@@ -62,3 +62,23 @@ def test_look_alikes(fields, values):
 def test_a_loss_that_falls_needs_no_more_signal():
     """What the layer hands on is enough, then."""
     assert events(SignalLost(), of_losses([0.99**s for s in range(200)], LAYOUT, **LOST)) == []
+
+
+@pytest.mark.parametrize(
+    ("norms", "regularized", "says"),
+    [
+        # 64 x 64 elements, at first of rms 0.1: a norm of 0.128 is 0.02 of that.
+        ([0.128, 6.4], True, "Weaken the L2 penalty of a: its weights have shrunk to 0.02 "),
+        ([0.128, 6.4], False, "Weaken the weight decay of a: "),
+        ([0.7, 6.4], True, "Bring the inputs to a scale near 1"),
+        ([6.4, 0.128], True, "Bring the inputs to a scale near 1"),  # it lies behind
+        ([math.nan, 6.4], True, "Bring the inputs to a scale near 1"),
+    ],
+)
+def test_weights_that_were_pulled_to_zero_are_the_first_suspect(norms, regularized, says):
+    """Larger initial weights do not help where a penalty shrinks them."""
+    layout = make_layout(
+        "a/kernel", "out/kernel", activations=LAYOUT.activations, regularized=regularized
+    )
+    (alert,) = run(SignalLost(), series(100, layout=layout, weight_norm=norms, **LOST))
+    assert alert.remedy.startswith(says)
