@@ -23,15 +23,15 @@ class HistogramStore:
     def __init__(self, kinds: Sequence[str], variables: int, slots: int) -> None:
         self.kinds = list(kinds)
         self._rows = variables
-        self._counts = state([slots, len(kinds) * variables, BUCKETS])
+        # One for each kind: under XLA a branch of the step copies whatever it may write.
+        self._counts = {kind: state([slots, variables, BUCKETS]) for kind in kinds}
 
     def store(self, slot: tf.Tensor, kind: str, counts: tf.Tensor) -> None:
         """Store float32 `[variables, 4096]` of one kind, in the step."""
-        rows = tf.range(self._rows, dtype=tf.int64) + self.kinds.index(kind) * self._rows
+        rows = tf.range(self._rows, dtype=tf.int64)
         where = tf.stack([tf.fill([self._rows], slot), rows], axis=1)
-        self._counts.scatter_nd_update(where, counts)
+        self._counts[kind].scatter_nd_update(where, counts)
 
     def read(self) -> dict[str, np.ndarray]:
-        """Bucket counts `[slots, variables, 4096]` by kind (one copy from the device)."""
-        counts = self._counts.numpy().reshape(-1, len(self.kinds), self._rows, BUCKETS)
-        return {kind: counts[:, number] for number, kind in enumerate(self.kinds)}
+        """Bucket counts `[slots, variables, 4096]` by kind, copied from the device."""
+        return {kind: counts.numpy() for kind, counts in self._counts.items()}

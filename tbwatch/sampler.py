@@ -26,12 +26,23 @@ class Sampler:
 
     `plan` says which updates; the step calls `around` before an update, and what that returns after
     it; `collect` hands what was sampled to the host. The variables belong to no model.
+
+    Args:
+        names: of the variables.
+        variables: those that are watched.
+        request: what a sample has to hold.
+        is_compiled: whether XLA compiles the step.
     """
 
     def __init__(
-        self, names: Sequence[str], variables: Sequence[tf.Variable], request: Request
+        self,
+        names: Sequence[str],
+        variables: Sequence[tf.Variable],
+        request: Request,
+        is_compiled: bool = False,
     ) -> None:
         self._request = request
+        self._is_compiled = is_compiled and request.updates
         self._rows = len(variables)
         self._groups = make_groups(variables, keeps_copy=request.updates)
         self._plan = DevicePlan(request.slots, request.histogram_slots)
@@ -83,7 +94,7 @@ class Sampler:
             self._plan.disarm(when)
             return rows, norm, _stacked(step_values())
 
-        found = seldom(when.is_due, sample, self._nothing)
+        found = self._sampled(when, sample)
         return lambda: self._finish(when, *found)
 
     def around_reduction(
@@ -109,7 +120,7 @@ class Sampler:
             self._plan.disarm(when)
             return rows, norm, _stacked(step_values())
 
-        found = seldom(when.is_due, sample, self._nothing)
+        found = self._sampled(when, sample)
 
         def measure(gradients: Sequence[Gradient], others: Sequence[Gradient]) -> None:
             nonlocal found
@@ -140,9 +151,28 @@ class Sampler:
             self._plan.rearm([sample.values["loss"] for sample in samples])
         return samples
 
-    def _nothing(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        rows = tf.zeros([self._rows, len(BEFORE_COLUMNS)])
-        return rows, tf.zeros([]), tf.zeros([len(STEP_VALUES)])
+    def _sampled(
+        self, when: When, sample: Callable[[], tuple[tf.Tensor, tf.Tensor, tf.Tensor]]
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """What `sample` gives if it is due, and zeros otherwise."""
+
+        def nothing() -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+            rows = tf.zeros([self._rows, len(BEFORE_COLUMNS)])
+            return rows, tf.zeros([]), tf.zeros([len(STEP_VALUES)]), tf.constant(0)
+
+        rows, norm, values, times = seldom(
+            when.is_due, lambda: (*sample(), tf.constant(1)), nothing
+        )
+        if self._is_compiled:
+            # XLA copies each variable that a branch may write, at every update, taken or not; what
+            # a loop may write it leaves where it is. It begins when the branch has read the copies.
+            tf.while_loop(lambda time: time < times, self._keep_weights, [tf.constant(0)])
+        return rows, norm, values
+
+    def _keep_weights(self, time: tf.Tensor) -> tuple[tf.Tensor]:
+        for group in self._groups:
+            group.keep(group.weights())
+        return (time + 1,)
 
     def _sample_activations(self, activations: Sequence[Activation | None], when: When) -> None:
         store = self._store.activations
@@ -178,9 +208,10 @@ class Sampler:
     def _sample_weights(self, weights: Sequence[tf.Tensor], when: When) -> None:
         pairs = list(zip(self._groups, weights, strict=True))
         self._count("weights", lambda: [g.bucket_counts(x) for g, x in pairs], when)
-        # Read before, written last: the window is the change since the sample before.
-        for group, weight in zip(self._groups, weights, strict=True):
-            group.keep(weight)
+        if not self._is_compiled:
+            # Read before, written last: the window is the change since the sample before.
+            for group, weight in zip(self._groups, weights, strict=True):
+                group.keep(weight)
 
     def _finish(self, when: When, before: tf.Tensor, norm: tf.Tensor, values: tf.Tensor) -> None:
         """After the update, if it is due."""

@@ -84,7 +84,9 @@ class WatchedTraining:
         watched = Watched(self.model, mine, self._select)
         self.chosen_in_trace = not tf.executing_eagerly()
         with tf.init_scope():
-            self.sampler = Sampler(watched.names, watched.variables, self.request)
+            self.sampler = Sampler(
+                watched.names, watched.variables, self.request, bool(self.model.jit_compile)
+            )
             self.sampler.plan(*self._planned)
         self.variables = watched
 

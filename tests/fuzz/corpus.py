@@ -18,8 +18,11 @@ ROW = {"weight_norm": [3.0, 4.0], "gradient_norm": [0.0, np.inf], "update_ratio"
 
 def record(folder: Path) -> list[bytes]:
     """Make the files; small ones, so that many can be read."""
-    logging.getLogger("tbwatch").setLevel(logging.CRITICAL)
+    logger = logging.getLogger("tbwatch")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     of_fits = [_fit(folder / name, rate) for name, rate in (("well", 0.01), ("lost", 1e12))]
+    logger.setLevel(level)
     return [*of_fits, _of_tests(folder / "packed"), _of_tensorflow(folder / "plain")]
 
 
