@@ -55,6 +55,7 @@ class Server:
             with contextlib.suppress(urllib.error.HTTPError):  # a tag that is not known yet
                 answer = ask()
             if answer or time.monotonic() > end:
+                assert answer, f"not within {seconds} seconds"
                 return answer
             time.sleep(0.3)
 

@@ -86,7 +86,7 @@ def _log_dir(tmp_path_factory):
 def _server(log_dir):
     server = Server(log_dir, "false")
     root = "/data/plugin/tbwatch/runs"
-    server.wait_for(lambda: len([r for r in server.json(root)["runs"] if r["last_update"]]) == 5)
+    server.wait_for(lambda: len([r for r in server.json(root)["runs"] if r["last_update"]]) == 6)
     yield server
     server.stop()
 

@@ -224,8 +224,8 @@ class Diagnosis:
             moved = "it moved at this update too"
         words = {"limit": rule.limit, "layer": variable.layer, "moved": moved, **evidence}
         words |= {"jump": self._jump, "jumped": self._jumped}
-        # A rate is one layer's affair only where the others are well.
-        everywhere = (self._held[record.layout.is_main] == self._held[row]).all()
+        # A rate is one layer's affair only where the others move.
+        everywhere = self._are(self._held, "quiet")[record.layout.is_main].all()
         words["of_layer"] = "" if everywhere else f" of {variable.layer}"
         remedy = (self._jump > JUMP and rule.remedy_after_jump) or rule.remedy
         return Finding(

@@ -165,6 +165,10 @@ def test_a_rate_is_that_of_one_layer_only_where_the_others_are_well(rule, ratio)
         small = {"update_ratio": ratios, "window_change": ratios}
         (alert,) = run(rule, series(60, layout=layout, **small))
         assert alert.remedy.startswith(says)
+    small = {"update_ratio": [9e-8, 1e-3, 3e-7, 1e-3], "window_change": 0.0}
+    alert, *_ = run(RULES, series(60, layout=layout, **small))
+    assert alert.diagnosis == "dead_update", "and of b update_too_small, for the same reason"
+    assert alert.remedy.startswith("Raise the learning rate, ")
 
 
 def test_update_too_small_is_cleared_when_the_loss_falls():
