@@ -98,8 +98,10 @@ def _of_shrunk_weights(activation: WatchedActivation, record: Record) -> str:
         return ""
     row = int(np.nanargmin(left))
     variable = layout.variables[row]
-    pull = "L2 penalty" if variable.regularized else "weight decay"
+    pull = f"what pulls {variable.layer} to zero, such as weight decay or a constraint"
+    if variable.regularized:
+        pull = f"the L2 penalty of {variable.layer}"
     return (
-        f"Weaken the {pull} of {variable.layer}: its weights have shrunk to {left[row]:.1g} of "
-        "their initial size, and pass on nothing."
+        f"Weaken {pull}: its weights have shrunk to {left[row]:.1g} of their initial size, and "
+        "pass on nothing."
     )

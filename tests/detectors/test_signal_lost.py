@@ -69,7 +69,11 @@ def test_a_loss_that_falls_needs_no_more_signal():
     [
         # 64 x 64 elements, at first of rms 0.1: a norm of 0.128 is 0.02 of that.
         ([0.128, 6.4], True, "Weaken the L2 penalty of a: its weights have shrunk to 0.02 "),
-        ([0.128, 6.4], False, "Weaken the weight decay of a: "),
+        (
+            [0.128, 6.4],
+            False,
+            "Weaken what pulls a to zero, such as weight decay or a constraint: ",
+        ),
         ([0.7, 6.4], True, "Bring the inputs to a scale near 1"),
         ([6.4, 0.128], True, "Bring the inputs to a scale near 1"),  # it lies behind
         ([math.nan, 6.4], True, "Bring the inputs to a scale near 1"),
