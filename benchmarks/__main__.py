@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from benchmarks.nets import NETS
 from benchmarks.process import Failed
-from benchmarks.speed import machine, report
+from benchmarks.speed import machine, report, steps
 from benchmarks.speed.figures import Line
 from benchmarks.speed.options import Options
 
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = Options(
         quick=given.quick,
         nets=_names(parser, "--nets", given.nets, NETS),
-        xla=_names(parser, "--xla", given.xla, NETS) or (),
+        xla=_names(parser, "--xla", given.xla, steps.SIZES) or (),
     )
     # A suite that is run by itself leaves the others in place.
     results = report.read(given.out)
@@ -84,7 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--only", default="", help=f"suites, by commas: {', '.join(SUITES)}")
     add("--quick", action="store_true", help="small and few: shows that everything works")
     add("--nets", default="", help="nets of steps and first_step, by commas (default: all)")
-    add("--xla", default="ConvNet,MLP", help="nets of steps under XLA too (default: %(default)s)")
+    every = ",".join(steps.SIZES)
+    add("--xla", default=every, help="nets of steps under XLA too, or none (default: %(default)s)")
     return parser
 
 

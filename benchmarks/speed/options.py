@@ -17,7 +17,7 @@ class Options:
 
     quick: bool = False
     nets: tuple[str, ...] | None = None
-    xla: tuple[str, ...] = ("ConvNet", "MLP")
+    xla: tuple[str, ...] = ()
 
     def takes(self, net: str) -> bool:
         """Whether a net is chosen."""
