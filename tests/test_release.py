@@ -155,7 +155,7 @@ def test_the_readme_is_whole_in_the_metadata(about: Message) -> None:
 
 # A real training, and TensorBoard that is asked for the tab.
 TRAINS = """
-import json, sys, urllib.request
+import json, os, urllib.request
 import keras, numpy as np
 import tbwatch
 from tbwatch import notebook
@@ -168,7 +168,9 @@ model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=[watch])
 url = notebook.show("logs").url.removesuffix("#tbwatch")
 listed = json.load(urllib.request.urlopen(url + "data/plugins_listing"))
 page = urllib.request.urlopen(url + "data/plugin/tbwatch/static/index.js").read()
-print(json.dumps([tbwatch.__file__, watch.report(), "tbwatch" in listed, len(page)]))
+print(json.dumps([tbwatch.__file__, watch.report(), "tbwatch" in listed, len(page)]), flush=True)
+# As a notebook ends: an interpreter that waits for no thread may abort in those of TensorBoard.
+os._exit(0)
 """
 
 
