@@ -50,8 +50,8 @@ def show(
         live: True starts a TensorBoard in this process, which follows a run that is being
             written, and opens its tab; the browser has to run on the same machine, or reach its
             ports. That is for notebooks: in a script that ends, threads of TensorBoard can make
-            Python abort at its exit. False shows what is recorded now, as `tbwatch report` would: it needs no server,
-            and stays in a notebook that is saved.
+            Python abort at its exit. False shows what is recorded now, as `tbwatch report` would:
+            it needs no server, and stays in a notebook that is saved.
 
     Returns:
         What a notebook displays if it is the last value of a cell.

@@ -72,12 +72,13 @@ model.compile("sgd", "mse")
 # What a page says that its reader has.
 # A TensorBoard with a run, in the place of the one that the reader has started.
 BOARD = """
-import time, urllib.request
-from tbwatch import notebook
+import atexit, time, urllib.request
 from tbwatch.testing import make_record
-from tests.board import write_run
+from tests.board import Server, write_run
 write_run("logs/run1", [make_record(1), make_record(2)])
-ask, mine = urllib.request.urlopen, notebook.show("logs").url.removesuffix("#tbwatch")
+server = Server("logs", "false")
+atexit.register(server.stop)
+ask, mine = urllib.request.urlopen, server.url + "/"
 def asked(address):
     for _ in range(100):
         try:
