@@ -42,7 +42,7 @@ class Sampler:
         is_compiled: bool = False,
     ) -> None:
         self._request = request
-        self._is_compiled = is_compiled and request.updates
+        self._keeps_in_loop = is_compiled and request.updates
         self._rows = len(variables)
         self._groups = make_groups(variables, keeps_copy=request.updates)
         self._plan = DevicePlan(request.slots, request.histogram_slots)
@@ -163,7 +163,7 @@ class Sampler:
         rows, norm, values, times = seldom(
             when.is_due, lambda: (*sample(), tf.constant(1)), nothing
         )
-        if self._is_compiled:
+        if self._keeps_in_loop:
             # XLA copies each variable that a branch may write, at every update, taken or not; what
             # a loop may write it leaves where it is. It begins when the branch has read the copies.
             tf.while_loop(lambda time: time < times, self._keep_weights, [tf.constant(0)])
@@ -208,7 +208,7 @@ class Sampler:
     def _sample_weights(self, weights: Sequence[tf.Tensor], when: When) -> None:
         pairs = list(zip(self._groups, weights, strict=True))
         self._count("weights", lambda: [g.bucket_counts(x) for g, x in pairs], when)
-        if not self._is_compiled:
+        if not self._keeps_in_loop:
             # Read before, written last: the window is the change since the sample before.
             for group, weight in zip(self._groups, weights, strict=True):
                 group.keep(weight)

@@ -38,14 +38,7 @@ def test_numbers_are_right_and_the_training_is_untouched(row, tmp_path):
     # Who asks for what activation functions receive keeps TensorFlow from fusing them with the
     # layer in a graph, and then the last bit may differ.
     activations = True if mode == "eager" else "auto"
-    watch = tbwatch.Watch(
-        # Histograms take most of the time that XLA compiles, and no number here is one.
-        tmp_path,
-        update_freq=1,
-        histogram_freq=0,
-        activations=activations,
-        detectors=[recorder],
-    )
+    watch = tbwatch.Watch(tmp_path, update_freq=1, activations=activations, detectors=[recorder])
     watched = matrix.build(row, TruthStep)
     vars(watched)["truth"] = Tape(matrix.CALLS)
     state = _fit(watched, net, watch)

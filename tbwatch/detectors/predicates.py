@@ -20,6 +20,13 @@ def rms(norm: np.ndarray, layout: Layout) -> np.ndarray:
     return norm.astype(np.float64) / np.sqrt(layout.sizes)
 
 
+def growth(record: Record) -> np.ndarray:
+    """Scale of each variable beside its initial one, `[V]`; NaN where that is 0 or unknown."""
+    initial = record.layout.initial_rms
+    now = rms(record.quantity("weight_norm"), record.layout)
+    return now / np.where(initial > 0, initial, np.nan)
+
+
 def has_no_gradient(record: Record) -> np.ndarray:
     """Gradient exactly zero in every element, `[V]` bool."""
     return record.quantity("gradient_norm") == 0

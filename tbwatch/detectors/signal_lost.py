@@ -90,10 +90,7 @@ def _of_shrunk_weights(activation: WatchedActivation, record: Record) -> str:
     """What to do where weights before it were pulled to zero; "" if none were."""
     layout = record.layout
     before = [layout.rank(name) < layout.rank(activation.label) for name in layout.names]
-    sized = layout.is_main & (layout.initial_rms > 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = predicates.rms(record.quantity("weight_norm"), layout) / layout.initial_rms
-    left = np.where(before & sized, left, np.nan)
+    left = np.where(before & layout.is_main, predicates.growth(record), np.nan)
     if not (left < SHRUNK).any():
         return ""
     row = int(np.nanargmin(left))

@@ -47,11 +47,9 @@ class WeightDivergence(VariableRule):
 
     def holds(self, record: Record, facts: Facts) -> np.ndarray:
         """Kernels that grew that much while the loss stayed up."""
-        layout = record.layout
         if facts.loss.improves:
-            return np.zeros(len(layout), bool)
-        rms = predicates.rms(record.quantity("weight_norm"), layout)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            growth = rms / layout.initial_rms
-            scale = layout.weight_scales * growth
+            return np.zeros(len(record.layout), bool)
+        growth = predicates.growth(record)
+        with np.errstate(invalid="ignore"):
+            scale = record.layout.weight_scales * growth
         return (growth > self.growth) & (scale > LARGE_SCALE)

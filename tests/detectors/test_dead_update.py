@@ -33,7 +33,7 @@ def test_the_alert_says_since_when():
     assert raised.threshold == 1e-7
     assert raised.evidence["learning_rate"] == pytest.approx(1e-3)
     assert "1.0e-09" in raised.message
-    assert "learning rate" in raised.remedy
+    assert raised.remedy.startswith("Raise the learning rate, shrink the initial weights, ")
 
 
 @pytest.mark.parametrize(
