@@ -72,8 +72,9 @@ class Delivery:
     def flush_if_due(self) -> None:
         """The same for what has waited for long; costs nothing otherwise."""
         for run in self._runs.values():
-            with self._problems.caught(f"writing into {run.log_dir}"):
-                run.flush_if_due()
+            if run.is_flush_due:
+                with self._problems.caught(f"writing into {run.log_dir}"):
+                    run.flush()
 
     def close(self) -> None:
         """Flush and close all files."""

@@ -94,12 +94,10 @@ def record_of_end(last: Record, updates_done: int) -> Record:
 
 def numbers_of(logs: Mapping[str, Any] | None) -> dict[str, float]:
     """Those logs that are numbers, as floats."""
-    return {name: float(value) for name, value in (logs or {}).items() if _is_number(value)}
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+    numbers = {}
+    for name, value in (logs or {}).items():
+        try:
+            numbers[name] = float(value)
+        except (TypeError, ValueError):
+            continue
+    return numbers

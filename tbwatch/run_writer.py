@@ -95,10 +95,10 @@ class RunWriter:
                 self._writer.flush()
             self._delay = RETRY_SECONDS
 
-    def flush_if_due(self) -> None:
-        """The same if something has waited for long."""
-        if self._writer is not None and self._writer.is_flush_due:
-            self.flush()
+    @property
+    def is_flush_due(self) -> bool:
+        """Whether something has waited for long."""
+        return self._writer is not None and self._writer.is_flush_due
 
     def flush_alerts(self) -> None:
         """The same after a list of alerts: if there is a file that took it, none is owed."""

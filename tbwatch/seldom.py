@@ -13,21 +13,30 @@ Result = TypeVar("Result")
 def seldom(
     condition: tf.Tensor, function: Callable[[], Result], otherwise: Callable[[], Result]
 ) -> Result:
-    """`tf.cond`, as one node of the graph where it can be.
+    """`tf.cond`, with what is done seldom as one node to pass over.
 
     TensorFlow lays the branches of a condition out in the graph around it, and then passes over
-    each operation of the branch that is not taken. Of a node with its branches inside, it runs one.
-    Such a node runs on one device, so where there are several the branches are laid out.
+    each operation of the branch that is not taken. A condition that is a node with its branches
+    inside hands its work to another thread instead, taken or not, and that alone shows in a step of
+    a few milliseconds. So ours is both: laid out is a branch with a single operation, which is such
+    a node. It runs on one device, so where there are several all branches are laid out.
 
     Args:
         condition: bool scalar.
         function: what to do if it is true.
         otherwise: the same results for nothing.
     """
-    result: Result = tf.cond(condition, function, otherwise)
-    if not tf.executing_eagerly() and len(tf.config.list_logical_devices()) == 1:
-        for tensor in tf.nest.flatten(result):
+    if tf.executing_eagerly() or len(tf.config.list_logical_devices()) > 1:
+        result: Result = tf.cond(condition, function, otherwise)
+        return result
+
+    def as_one_node() -> Result:
+        inner: Result = tf.cond(condition, function, otherwise)
+        for tensor in tf.nest.flatten(inner):
             node = tensor.op.inputs[0].op
             if node.type in ("If", "StatelessIf"):
                 node._clear_attr("_lower_using_switch_merge")
+        return inner
+
+    result = tf.cond(condition, as_one_node, otherwise)
     return result

@@ -190,16 +190,17 @@ class Session:
         numbers = numbers_of(logs) if self._hook.gives_numbers else {}
         loss = numbers.get("loss", 0.0)
         is_news = not math.isfinite(loss) and not self._logged_nonfinite
-        with self.problems.caught("handling a sample"):
-            samples = self._collected(at_once=is_news)
-            if samples and not self._hook.gives_numbers:
-                numbers = numbers_of(logs)
-            if any(not math.isfinite(sample.values["loss"]) for sample in samples):
-                is_news = False  # it was sampled, planned or not
-            for sample in samples:
-                # The logs are those of the last batch of an execution.
-                known = numbers if sample is samples[-1] else {}
-                self._dispatch(self._record(sample, known), sample)
+        if is_news or self._may_have_sampled():
+            with self.problems.caught("handling a sample"):
+                samples = self._collected()
+                if samples and not self._hook.gives_numbers:
+                    numbers = numbers_of(logs)
+                if any(not math.isfinite(sample.values["loss"]) for sample in samples):
+                    is_news = False  # it was sampled, planned or not
+                for sample in samples:
+                    # The logs are those of the last batch of an execution.
+                    known = numbers if sample is samples[-1] else {}
+                    self._dispatch(self._record(sample, known), sample)
         if is_news:
             with self.problems.caught("handling the logs"):
                 self._dispatch_logs(numbers)
@@ -242,17 +243,15 @@ class Session:
         self._first_planned = planned[0] if planned else 0
         self._training.plan(planned, histograms)
 
-    def _collected(self, at_once: bool) -> list[Sample]:
-        """Samples of the batches since the last look; asks the device once one may be there.
-
-        Args:
-            at_once: there may be one that was not planned.
-        """
+    def _may_have_sampled(self) -> bool:
+        """Whether a planned update may have happened since the last look; asks the host alone."""
         # An optimizer makes at most one update per call of `apply`; tracing counts the calls.
         applies = max(self._capture.applies, 1)
         most = self._known_updates + self._calls * self._batches_per_call * applies
-        if not at_once and (not self._first_planned or most < self._first_planned):
-            return []
+        return 0 < self._first_planned <= most
+
+    def _collected(self) -> list[Sample]:
+        """Samples of the batches since the last look, from the device."""
         samples = self._training.collect()
         self._plan(self._training.updates_done)
         return samples

@@ -1,4 +1,4 @@
-"""What is false at nearly every update is one node of the graph, and does what `tf.cond` does."""
+"""What is false at nearly every update is one node to pass over, and does what `tf.cond` does."""
 
 from __future__ import annotations
 
@@ -28,19 +28,32 @@ def traced(counter):
     return function, function.get_concrete_function().graph
 
 
-def laid_out(graph):
-    """Conditions of a graph, and of each whether TensorFlow lays its branches out around it."""
-    ifs = [op for op in graph.get_operations() if op.type in ("If", "StatelessIf")]
-    return ["_lower_using_switch_merge" in op.node_def.attr for op in ifs]
+def shape_of(graph):
+    """Of each condition of a graph "one node" if its first branch is one to pass over."""
+    functions = {of.signature.name: of.node_def for of in graph.as_graph_def().library.function}
+
+    def is_laid_out(node):
+        return "_lower_using_switch_merge" in node.attr
+
+    def of(condition):
+        # A node that is not laid out hands its work to another thread, taken or not.
+        assert is_laid_out(condition)
+        branch = functions[condition.attr["then_branch"].func.name]
+        inner = [node for node in branch if node.op not in ("Identity", "NoOp")]
+        is_node = [node.op for node in inner] == ["If"] and not is_laid_out(inner[0])
+        return "one node" if is_node else "all laid out"
+
+    ifs = [op.node_def for op in graph.get_operations() if op.type in ("If", "StatelessIf")]
+    return [of(condition) for condition in ifs]
 
 
-@pytest.mark.parametrize("devices", [1, 2])
-def test_branches_are_laid_out_only_where_there_are_several_devices(devices, monkeypatch):
+@pytest.mark.parametrize(("devices", "shape"), [(1, "one node"), (2, "all laid out")])
+def test_a_branch_is_one_node_where_there_is_one_device(devices, shape, monkeypatch):
     """One node has to run on one device."""
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda: ["a device"] * devices)
     counter = tf.Variable(0.0)
     function, graph = traced(counter)
-    assert laid_out(graph) == [devices == 2]
+    assert shape_of(graph) == [shape]
     assert [result.numpy().tolist() for result in function(-1.0)] == [0.0, [0, 0]]
     assert [result.numpy().tolist() for result in function(3.0)] == [10.0, [1, 2]]
     assert [result.numpy().tolist() for result in function(-1.0)] == [10.0, [0, 0]]
@@ -64,6 +77,6 @@ def test_a_watched_step_holds_nothing_of_a_sample_beside_two_such_nodes(tmp_path
     fit(convnet(), tbwatch.Watch(tmp_path, update_freq=1))
     before, after = found
     assert before is after
-    assert laid_out(before) == [False, False]
+    assert shape_of(before) == ["one node", "one node"]
     measuring = {"PartitionedCall", "StatefulPartitionedCall", "DenseBincount", "L2Loss"}
     assert not measuring & {op.type for op in before.get_operations()}
