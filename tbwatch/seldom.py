@@ -9,6 +9,10 @@ import tensorflow as tf
 
 Result = TypeVar("Result")
 
+# Operations. Where a condition is laid out, TensorFlow keeps track at each operation of what is not
+# to be run. With ten thousand of them that takes longer than handing the work to another thread.
+SMALL_GRAPH = 2000
+
 
 def seldom(
     condition: tf.Tensor, function: Callable[[], Result], otherwise: Callable[[], Result]
@@ -18,8 +22,9 @@ def seldom(
     TensorFlow lays the branches of a condition out in the graph around it, and then passes over
     each operation of the branch that is not taken. A condition that is a node with its branches
     inside hands its work to another thread instead, taken or not, and that alone shows in a step of
-    a few milliseconds. So ours is both: laid out is a branch with a single operation, which is such
-    a node. It runs on one device, so where there are several all branches are laid out.
+    a few milliseconds. So in a small graph ours is both: laid out is a branch with a single
+    operation, which is such a node. In a large graph it is that node alone. A node runs on one
+    device, so where there are several all branches are laid out.
 
     Args:
         condition: bool scalar.
@@ -38,5 +43,7 @@ def seldom(
                 node._clear_attr("_lower_using_switch_merge")
         return inner
 
+    if len(tf.compat.v1.get_default_graph().get_operations()) > SMALL_GRAPH:
+        return as_one_node()
     result = tf.cond(condition, as_one_node, otherwise)
     return result
