@@ -10,7 +10,7 @@ import tensorflow as tf
 Result = TypeVar("Result")
 
 # Operations. Where a condition is laid out, TensorFlow keeps track at each operation of what is not
-# to be run. With ten thousand of them that takes longer than handing the work to another thread.
+# to be run: in the 14 000 of ResNet50 about a hundredth of the step, in some hundreds nothing.
 SMALL_GRAPH = 2000
 
 
