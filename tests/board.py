@@ -15,19 +15,25 @@ import urllib.request
 
 from tbwatch import summaries
 from tbwatch.events import EventWriter
+from tests.program import Program
 
 # The fast data server has binaries for Linux and macOS on x86_64 only.
 LOADERS = ["false", "true"] if os.uname().machine == "x86_64" else ["false"]
 
 
 class Server:
-    """TensorBoard on a free port of the loopback; `options` are further arguments of its own."""
+    """TensorBoard on a free port of the loopback.
 
-    def __init__(self, log_dir, load_fast, *options, python=()):
-        run = python or ("-m", "tensorboard.main")
+    Args:
+        options: further arguments of its own.
+        fresh: what a fresh interpreter runs it with; by default it is a `Program`.
+    """
+
+    def __init__(self, log_dir, load_fast, *options, fresh=()):
+        run = fresh or ("-c", "from tensorboard.main import run_main; run_main()")
         command = [sys.executable, *run, "--logdir", str(log_dir), "--port", "0"]
         command += ["--host", "127.0.0.1", "--reload_interval", "1", *options]
-        self.process = subprocess.Popen(
+        self.process = (subprocess.Popen if fresh else Program)(
             [*command, f"--load_fast={load_fast}"], stderr=subprocess.PIPE, text=True
         )
         told = []
@@ -97,4 +103,4 @@ class Slow(keras.callbacks.Callback):
         time.sleep(0.2)
 fit(convnet(), tbwatch.Watch({str(log_dir)!r}), Slow(), updates={updates})
 """
-    return subprocess.Popen([sys.executable, "-c", code], cwd=os.getcwd())
+    return Program([sys.executable, "-c", code])

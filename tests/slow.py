@@ -10,7 +10,7 @@ import functools
 import inspect
 import sys
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,15 @@ OF_TENSORFLOW = frozenset({"function", "GradientTape", "distribute"})
 def is_slow(item: pytest.Function) -> bool:
     """Whether a test, one of its fixtures or one of its parameters reaches what is slow."""
     fixtures = item._fixtureinfo.name2fixturedefs.values()
-    roots = [item.function, *(definition.func for several in fixtures for definition in several)]
+    functions = [item.function, *(each.func for several in fixtures for each in several)]
     parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
-    return reaches_slow([*roots, *parameters])
+    return _reach_slow(*functions) or reaches_slow(parameters)
+
+
+@functools.cache
+def _reach_slow(*functions: Callable[..., object]) -> bool:
+    # Most tests have their function in common with others, which differ in parameters.
+    return reaches_slow(functions)
 
 
 def reaches_slow(roots: Iterable[object]) -> bool:
@@ -75,7 +81,9 @@ def _named_by(thing: Any) -> Iterator[object]:
         # Nobody named what is meant in it: a module in a dictionary, for one.
         yield from (value for value in vars(thing).values() if callable(value))
     elif isinstance(thing, types.FunctionType) and _is_ours(sys.modules.get(thing.__module__)):
-        yield from _globals_of(inspect.unwrap(thing))
+        whole = inspect.unwrap(thing)
+        yield from _globals_of(whole)
+        yield from (*(whole.__defaults__ or ()), *(whole.__kwdefaults__ or {}).values())
     elif isinstance(thing, type) and _is_ours(sys.modules.get(thing.__module__)):
         yield from (getattr(value, "fget", value) for value in vars(thing).values())
 

@@ -9,9 +9,13 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests import program
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = re.compile(r"^```sh\npython -m pytest -n0 (.*)\n```$", re.MULTILINE)
@@ -83,13 +87,13 @@ def arguments_of(page: str) -> list[str]:
     return shlex.split(arguments)
 
 
-def run_in(copy: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run_in(
+    copy: Path, *command: str, start: Callable[..., Any] = program.run_fresh
+) -> subprocess.CompletedProcess[str]:
     """Runs a command in a copy of the repository, whose files are the ones it imports."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     own = {"PYTHONPATH": str(copy), "GIT_CEILING_DIRECTORIES": str(copy.parent)}
-    done = subprocess.run(
-        command, cwd=copy, env=inherited | own, capture_output=True, text=True, timeout=300
-    )
+    done: subprocess.CompletedProcess[str] = start(command, cwd=copy, env=inherited | own)
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done
 
@@ -110,12 +114,12 @@ def _copy(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("page", PAGES)
 def test_a_worked_example(page: str, copy: Path) -> None:
     """The page applies as a patch, is clean, passes its tests, and what it adds is there."""
-    program, expected = PAGES[page]
+    shown, expected = PAGES[page]
     run_in(copy, "git", "apply", str(ROOT / "docs" / page))
     run_in(copy, sys.executable, "-m", "ruff", "check", ".")
     run_in(copy, sys.executable, "-m", "ruff", "format", "--check", ".")
-    driven = json.dumps([arguments_of(page), program])
-    said = run_in(copy, sys.executable, "-c", DRIVER, driven).stdout
+    driven = json.dumps([arguments_of(page), shown])
+    said = run_in(copy, sys.executable, "-c", DRIVER, driven, start=program.run).stdout
     assert re.search(r"\b[1-9]\d* passed", said)
     assert json.loads(said.splitlines()[-1]) == expected
 

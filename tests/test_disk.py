@@ -11,6 +11,7 @@ import tbwatch
 from tbwatch import events, run_writer
 from tbwatch.reader import read_run
 from tests.nets import convnet, fit
+from tests.program import Program
 
 
 @pytest.fixture(name="small_disk")
@@ -92,6 +93,7 @@ def test_killed_runs_are_readable(tmp_path):
     code = f"""
 import keras, tbwatch
 from tests.nets import convnet, fit
+from tests.program import Program
 class Slow(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         import time
@@ -99,7 +101,7 @@ class Slow(keras.callbacks.Callback):
         print(batch + 1, flush=True)
 fit(convnet(), tbwatch.Watch({str(tmp_path)!r}, update_freq=1), Slow(), updates=1000)
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = Program([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     begin, done = None, 0
     for line in process.stdout:
         done = int(line)

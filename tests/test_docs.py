@@ -21,7 +21,7 @@ from tbwatch.alerts import SEVERITIES, STATES
 from tbwatch.detectors import DETECTORS, DIAGNOSES, ORDER, VariableRule
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
 from tbwatch.testing import make_record, run
-from tests import event_files
+from tests import event_files, program
 from tests.alert_cases import make_alert
 from tests.board import write_run
 from tests.detectors.test_contract import SICK
@@ -138,14 +138,12 @@ def run_blocks(pages: Iterable[Path], cwd: Path) -> subprocess.CompletedProcess[
         for page in pages
     ]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    return subprocess.run(
+    done: subprocess.CompletedProcess[str] = program.run(
         [sys.executable, "-c", DRIVER, json.dumps(jobs)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=120,
     )
+    return done
 
 
 DOCS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
@@ -308,13 +306,8 @@ for name in {QUICK}:
     found = entry(PROGRAMS[name], Path(name), "digits")
     print(json.dumps([name, found["severity"], found["update"], found["runs"]["fixed"]["alerts"]]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
+    done = program.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == 0, done.stderr[-3000:]
     known = numbers()
@@ -403,13 +396,10 @@ def test_commands_are_documented() -> None:
 
 def test_tags_are_documented(tmp_path: Path) -> None:
     """Every tag that a faulty run with a convolution writes is in the table of tags."""
-    done = subprocess.run(
+    done = program.run(
         [sys.executable, "-c", WRITES_EVERYTHING],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     accumulator = EventAccumulator(str(tmp_path / "logs" / "tbwatch"))

@@ -7,6 +7,7 @@ import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tbwatch
+from tests import program
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
@@ -27,18 +29,17 @@ alexnet: Any = importlib.import_module("alexnet_mnist")
 regression: Any = importlib.import_module("conv_regression")
 
 
-def run(script: str, *options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run(
+    script: str, *options: str, cwd: Path, start: Callable[..., Any] = program.run
+) -> subprocess.CompletedProcess[str]:
     """Runs an example in `cwd`, with the same tbwatch as the tests."""
     home = Path(tbwatch.__file__).resolve().parents[1]
     path = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH", "")]))
-    return subprocess.run(
-        [sys.executable, str(EXAMPLES / script), *options],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        timeout=300,
+    command = [sys.executable, str(EXAMPLES / script), *options]
+    done: subprocess.CompletedProcess[str] = start(
+        command, cwd=cwd, env={**os.environ, "PYTHONPATH": path}
     )
+    return done
 
 
 def small_file(directory: Path) -> str:
@@ -69,6 +70,7 @@ def test_convnet_on_rendered_digits(tmp_path: Path) -> None:
         "mnist_convnet.py",
         *["--data", "rendered", "--steps", "30", "--log-dir", str(log_dir)],
         cwd=tmp_path,
+        start=program.run_fresh,
     )
     assert_finished(done, log_dir, steps=30)
     assert "No alerts: " in done.stdout

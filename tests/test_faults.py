@@ -24,6 +24,7 @@ from tbwatch.alerts import Finding
 from tbwatch.reader import read_run
 from tests.nets import convnet, fit
 from tests.nets import events as all_events
+from tests.program import Program
 from tests.test_disk import _At as At
 from tests.test_disk import _said as said
 
@@ -52,7 +53,7 @@ def start(log_dir, pause=0.02, updates=2000, before="", after="", watched=1):
         after=after,
         watched=watched,
     )
-    return subprocess.Popen(
+    return Program(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 

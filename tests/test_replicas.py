@@ -15,6 +15,7 @@ import pytest
 
 from tbwatch import replicas
 from tbwatch.reader import read_run
+from tests import program
 from tests.replica_programs import BATCH, QUANTITIES, UPDATES, data, net
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,13 +28,7 @@ MODES = ("plain", "decay", "clipped", "scaled", "loop")
 def mirrored(tmp_path_factory):
     """What one device and two replicas recorded."""
     out = tmp_path_factory.mktemp("mirrored") / "found.json"
-    done = subprocess.run(
-        [*PROGRAM, "mirrored", str(out)],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
+    done = program.run([*PROGRAM, "mirrored", str(out)], env=ENVIRONMENT)
     assert done.returncode == 0, done.stderr[-3000:]
     assert "tbwatch:" not in done.stderr
     return json.loads(out.read_text())
@@ -89,7 +84,7 @@ def _start_workers(tmp_path, updates):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         arguments = [str(tmp_path / f"{index}.json"), str(tmp_path / f"log{index}"), str(updates)]
         workers.append(
-            subprocess.Popen(
+            program.Program(
                 [*PROGRAM, "workers", *arguments],
                 env={**ENVIRONMENT, "TF_CONFIG": json.dumps(task)},
                 stdout=subprocess.PIPE,

@@ -33,6 +33,10 @@ def _through_another() -> list[None]:
     return [_trains() for _ in range(2)]
 
 
+def _by_default(start: Callable[[], None] = _starts_a_process) -> None:
+    start()
+
+
 class _Program:
     """A class whose method starts a process."""
 
@@ -66,13 +70,14 @@ def _compiles() -> None:
         _of_a_class,
         _with_a_callback,
         _compiles,
+        _by_default,
         functools.partial(_trains),
         {"a": [_trains]},
         {"a": nets},
     ],
 )
 def test_what_is_slow(code: object) -> None:
-    """Training, processes and graphs: called, handed on, in a container, or behind a class."""
+    """Training, processes and graphs: called, handed on, a default, in a container, behind a class."""
     assert reaches_slow([code])
 
 

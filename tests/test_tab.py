@@ -281,7 +281,7 @@ def test_without_tensorflow(log_dir):
         "import sys; sys.modules['tensorflow'] = None; sys.modules['keras'] = None; "
         "from tensorboard.main import run_main; run_main()"
     )
-    server = Server(log_dir, "false", python=("-c", code))
+    server = Server(log_dir, "false", fresh=("-c", code))
     try:
         server.wait_for(lambda: len(server.json(f"{ROOT}/runs")["runs"]) == 2)
         head, _ = series(server, "sick/tbwatch", "gradient_norm")

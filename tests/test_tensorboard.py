@@ -31,7 +31,7 @@ def _recorded(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=LOADERS, name="server")
 def _server(request, recorded):
-    server = Server(recorded[0], request.param)
+    server = Server(recorded[0], request.param, fresh=("-m", "tensorboard.main"))
     server.wait_for(lambda: RUN in server.json("/data/plugin/scalars/tags"))
     yield server
     server.stop()
