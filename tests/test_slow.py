@@ -77,7 +77,7 @@ def _compiles() -> None:
     ],
 )
 def test_what_is_slow(code: object) -> None:
-    """Training, processes and graphs: called, handed on, a default, in a container, behind a class."""
+    """Training, processes, graphs: called, handed on, by default, in a container, in a class."""
     assert reaches_slow([code])
 
 
