@@ -8,6 +8,7 @@ import os
 import socket
 import struct
 import sys
+import time
 import types
 from pathlib import Path
 
@@ -31,16 +32,19 @@ def receive(client: socket.socket, size: int) -> bytes:
 def orphan() -> int:
     """Fork a process whose parent is gone already; 0 in that process, its number here."""
     reader, writer = os.pipe()
-    parent = os.fork()
-    if not parent:
+    between = os.fork()
+    if not between:
+        between = os.getpid()
         child = os.fork()
         if not child:
             os.close(reader)
             os.close(writer)
+            while os.getppid() == between:
+                time.sleep(0.001)
             return 0
         os.write(writer, LENGTH.pack(child))
         os._exit(0)
-    os.waitpid(parent, 0)
+    os.waitpid(between, 0)
     (child,) = LENGTH.unpack(os.read(reader, LENGTH.size))
     os.close(reader)
     os.close(writer)

@@ -61,6 +61,6 @@ def test_a_signal_ends_it(number: signal.Signals) -> None:
 
 def test_programs_draw_different_numbers() -> None:
     """They have a process in common, and no random state."""
-    code = "import random, numpy\nprint(random.random(), numpy.random.rand())"
+    code = "import numpy\nprint(numpy.random.rand())"
     drawn = {run([sys.executable, "-c", code]).stdout for _ in range(3)}
     assert len(drawn) == 3
