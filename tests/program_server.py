@@ -13,7 +13,6 @@ import types
 from pathlib import Path
 
 import keras  # noqa: F401 - what the programs would import
-import numpy as np
 
 LENGTH = struct.Struct("q")
 
@@ -75,7 +74,6 @@ def begin(directory: str, environment: dict[str, str], descriptors: list[int]) -
     os.chdir(directory)
     os.environ.clear()
     os.environ.update(environment)
-    np.random.seed()  # each program draws other numbers, as when it is started
 
 
 def run(arguments: list[str]) -> None:
