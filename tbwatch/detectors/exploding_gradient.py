@@ -63,7 +63,9 @@ class ExplodingGradient(RunRule):
             self._first.append(norm)
             self._logs.append(math.log(norm))
             return
-        usual = max(*self._first, math.exp(float(np.median(self._logs))))
+        usual = max(self._first)
+        if norm > self.factor * usual:  # a median takes longer than all the rest
+            usual = max(usual, math.exp(float(np.median(self._logs))))
         if norm <= self.factor * usual:
             self._logs.append(math.log(norm))
             return

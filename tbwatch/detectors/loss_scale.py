@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
 from collections.abc import Iterator
@@ -46,23 +45,29 @@ class LossScale(RunRule):
     def reset(self) -> None:
         """Forget everything seen."""
         super().reset()
-        self._scales: deque[tuple[int, float]] = deque()
+        self._log = 0.0
+        self._steps: deque[int] = deque()
+        self._falls: deque[tuple[int, float]] = deque()  # after which step; negative: it rose
 
     def found(self, record: Record, facts: Facts) -> Iterator[Finding]:
         """The loss scale, if it is lost."""
         scale = record.loss_scale
         if not record.quantities or not scale > 0:
             return
-        self._scales.append((record.step, math.log2(scale)))
-        while self._scales[0][0] <= record.step - WINDOW:
-            self._scales.popleft()
-        logs = [log for _, log in self._scales]
-        falls = itertools.pairwise(logs)
-        halvings = sum(max(before - after, 0.0) for before, after in falls)
-        updates = record.step - self._scales[0][0] + 1
+        log = math.log2(scale)
+        if self._steps and log != self._log:
+            self._falls.append((self._steps[-1], self._log - log))
+        self._steps.append(record.step)
+        self._log = log
+        while self._steps[0] <= record.step - WINDOW:
+            self._steps.popleft()
+        while self._falls and self._falls[0][0] < self._steps[0]:
+            self._falls.popleft()
+        halvings = sum(max(fall, 0.0) for _, fall in self._falls)
+        updates = record.step - self._steps[0] + 1
         share = halvings / (updates + halvings)
         often = halvings >= LEAST_HALVINGS and share > self.skipped
-        if not often and not (scale < 1.0 and len(set(logs)) > 1):
+        if not often and not (scale < 1.0 and self._falls):
             return
         yield Finding(
             rule=self.name,

@@ -72,6 +72,13 @@ def test_a_steep_start_sets_the_scale():
     assert _told([*norms[:29], *[1100.0] * 11], [1.0] * 29 + [9.0] * 11)[0] == [(31, "raised")]
 
 
+@pytest.mark.parametrize(("norm", "told"), [(79.0, []), (81.0, [(67, "raised")])])
+def test_what_has_become_usual_sets_the_scale(norm, told):
+    """1 at five records, then 8 at sixty: ten times the median of them all, which is 8."""
+    norms = [1.0] * 5 + [8.0] * 60 + [norm] * 10
+    assert _told(norms, [1.0] * 65 + [9.0] * 10)[0] == told
+
+
 def test_parameters():
     """Factor, patience and warm-up."""
     norms, losses = [1.0] * 29 + [20.0] * 11, [1.0] * 29 + [2.0] * 11

@@ -89,6 +89,19 @@ def test_loss_scale_that_falls_and_falls():
     assert changes(LossScale(skipped=0.3), _scales(logs)) == []
 
 
+@pytest.mark.parametrize(
+    ("logs", "raised"),
+    [
+        ([15] * 30 + [15 - n for n in range(1, 11)] + [5] * 1060, 42),
+        ([1] * 30 + [-1] * 1070, 33),
+    ],
+)
+def test_what_the_loss_scale_did_1000_updates_ago_is_forgotten(logs, raised):
+    """Update 30, the last before the first fall, has gone at update 1030; held for 3 records."""
+    told = changes(LossScale(skipped=0.001), _scales(logs))
+    assert told == [(raised, "raised"), (1032, "cleared")]
+
+
 def test_loss_scale_below_one():
     """It has given up: small numbers are no longer saved by it."""
     assert changes(LossScale(), _scales([1] * 30 + [-1] * 30)) == [(33, "raised")]
