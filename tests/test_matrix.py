@@ -9,7 +9,7 @@ import tbwatch
 from tbwatch.testing import Recorder
 from tests import matrix
 from tests.pairwise import cover, pairs_of, possible_pairs
-from tests.truth import Tape, TruthStep, expected
+from tests.truth import Tape, TruthStep, compare, expected
 
 NAMES = list(matrix.FACTORS)
 
@@ -21,12 +21,6 @@ def _fit(model, net, *callbacks):
     kept = {id(v) for v in model.metrics_variables}
     state = [*model.variables, *model.optimizer.variables]
     return [v.numpy() for v in state if id(v) not in kept]
-
-
-def _close(got, want, row):
-    """Norms and ratios to 1e-5; coarser where the accumulator itself is of half precision."""
-    coarse = "bfloat16" in row and "accumulation, clipvalue" in row
-    np.testing.assert_allclose(got, want, 2e-2 if coarse else 1e-5, 1e-9)
 
 
 @pytest.mark.parametrize("row", matrix.ROWS, ids=lambda row: ", ".join(row))
@@ -44,13 +38,12 @@ def test_numbers_are_right_and_the_training_is_untouched(row, tmp_path):
     state = _fit(watched, net, watch)
     truths = expected(watched, accumulation)
     records = recorder.records
-    assert [record.step for record in records] == sorted(truths)
     assert len(truths) == matrix.CALLS // accumulation
+    # Coarser where the accumulator itself is of half precision.
+    coarse = "bfloat16" in row and accumulation > 1
+    compare(records, truths, of_gradient=2e-2 if coarse else 1e-5)
+    # An update that overwrote the weights by their average is recorded, and not judged.
     for record in records:
-        truth = truths[record.step]
-        for name in ("weight_norm", "update_norm", "update_ratio"):
-            np.testing.assert_allclose(record.quantity(name), getattr(truth, name), 1e-5, 1e-9)
-        _close(record.quantity("gradient_norm"), truth.gradient_norm, row)
         assert record.judged == ("EMA" not in extra or record.step % 3 != 0)
     if mode == "XLA":
         return  # it may merge other operations where more is asked for; see test_untouched.py

@@ -15,7 +15,7 @@ from tbwatch.histogram import to_rows
 from tbwatch.record import Record
 from tbwatch.testing import Recorder
 from tests.nets import events
-from tests.truth import Truth, expected, truth_model
+from tests.truth import Truth, compare, expected, truth_model
 
 UPDATES = 9
 L = keras.layers
@@ -46,20 +46,6 @@ def _fit(model, log_dir, **options):
     x, y = _data()
     model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=[watch])
     return recorder.records
-
-
-def _compare(records, truths, rtol=1e-5):
-    """Every quantity of every record against the independent account."""
-    assert [record.step for record in records] == sorted(truths)
-    for record in records:
-        truth = truths[record.step]
-        first = record is records[0]
-        assert np.isnan(record.quantity("window_change")).all() == first
-        for field in dataclasses.fields(truth):
-            want, got = getattr(truth, field.name), record.quantity(field.name)
-            scale = 1.0 if field.name.endswith(("cosine", "fraction")) else np.abs(want)
-            bad = ~np.isclose(got, want, rtol=0, atol=rtol * scale, equal_nan=True)
-            assert not bad.any(), (record.step, field.name, got[bad], want[bad])
 
 
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -127,7 +113,7 @@ def test_every_quantity_in_every_mode(mode, trained):
     """Norms, ratios, shares and cosines equal NumPy's in float64, at every single update."""
     run = trained(mode, "packed")
     assert len(run.truths) == UPDATES
-    _compare(run.records, run.truths)
+    compare(run.records, run.truths)
 
 
 FORMS = ["packed", "alone", "in blocks"]
@@ -141,7 +127,7 @@ def test_large_variables_are_measured_alone_small_ones_in_packs(mode, form, trai
     run = trained(mode, form)
     assert run.group_sizes.count(1) >= 3
     assert sum(size > 1 for size in run.group_sizes) >= 2
-    _compare(run.records, run.truths)
+    compare(run.records, run.truths)
 
 
 def _counts(tensor):
@@ -197,7 +183,7 @@ def test_optimizers(name, tmp_path):
     model = truth_model(*_network(), UPDATES)
     model.compile(OPTIMIZERS[name](), LOSS, jit_compile=False)
     records = _fit(model, tmp_path)
-    _compare(records, expected(model))
+    compare(records, expected(model))
     # An update that overwrote the weights by their average is recorded, and not judged.
     overwrites = [record.step for record in records if not record.judged]
     assert overwrites == ([3, 6, 9] if name == "ema" else [])
@@ -213,7 +199,7 @@ def test_gradient_accumulation(mode, tmp_path):
     )
     records = _fit(model, tmp_path)
     assert [record.step for record in records] == [1, 2]
-    _compare(records, expected(model, accumulation=4))
+    compare(records, expected(model, accumulation=4))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -232,7 +218,7 @@ def test_mixed_float16_with_skipped_updates(jit_compile, tmp_path):
     records = _fit(model, tmp_path)
     truths = expected(model)
     assert 1 <= len(truths) < UPDATES, "the test needs both skipped and real updates"
-    _compare(records, truths)
+    compare(records, truths)
     assert all(record.loss_scale < 2.0**17 for record in records)
     assert int(optimizer.inner_optimizer.iterations.numpy()) == len(records)
 
@@ -262,7 +248,7 @@ def test_other_variable_dtypes(dtype, tmp_path):
     model.compile(SGD(1e-2), LOSS, jit_compile=False)
     records = _fit(model, tmp_path)
     assert records[0].layout.variables[0].dtype == dtype
-    _compare(records, expected(model))
+    compare(records, expected(model))
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
@@ -278,7 +264,7 @@ def test_embedding_gradients(jit_compile, tmp_path):
     x = rng.integers(0, 20, (UPDATES * 8, 6))  # 48 draws of 20 tokens: many repeats
     watch = tbwatch.Watch(tmp_path, update_freq=1, detectors=[recorder])
     model.fit(x, _data()[1], batch_size=8, shuffle=False, verbose=0, callbacks=[watch])
-    _compare(recorder.records, expected(model))
+    compare(recorder.records, expected(model))
     assert recorder.records[0].quantity("gradient_zero_fraction")[0] >= 30 / 50
 
 

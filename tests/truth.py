@@ -8,10 +8,13 @@ the expected quantities from them in float64 after the fit.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from tbwatch.record import Record
 
 
 class Tape:
@@ -133,3 +136,28 @@ def truth_model(inputs, outputs, calls: int) -> TruthModel:
     model = TruthModel(inputs, outputs)
     vars(model)["truth"] = Tape(calls)
     return model
+
+
+def compare(
+    records: Sequence[Record],
+    truths: Mapping[int, Truth],
+    of_gradient: float = 1e-5,
+) -> None:
+    """Every quantity of every record against the independent account: relative to it 1e-5.
+
+    Args:
+        records: of consecutive updates, from the first.
+        truths: of the same updates.
+        of_gradient: the relative tolerance of what gradients give.
+    """
+    assert [record.step for record in records] == sorted(truths)
+    for record in records:
+        truth = truths[record.step]
+        first = record is records[0]
+        assert np.isnan(record.quantity("window_change")).all() == first
+        for field in dataclasses.fields(truth):
+            want, got = getattr(truth, field.name), record.quantity(field.name)
+            scale = 1.0 if field.name.endswith(("cosine", "fraction")) else np.abs(want)
+            rtol = of_gradient if field.name.startswith("gradient") else 1e-5
+            bad = ~np.isclose(got, want, rtol=0, atol=rtol * scale, equal_nan=True)
+            assert not bad.any(), (record.step, field.name, got[bad], want[bad])
