@@ -1,9 +1,9 @@
 """Python programs in processes of their own, without three seconds for importing TensorFlow.
 
-A hundred programs of tests use TensorFlow. They are forked from a process that has imported it, and
-nothing of this project; from there on they are as any other: what they import, print, leave behind
-and how they end is their own. Where the start of the interpreter or an import is what a test is
-about, or the memory of a process, the program is started by `subprocess` instead.
+Some ninety programs of tests use TensorFlow. They are forked from a process that has imported it,
+and nothing of this project; from there on they are as any other: what they import, print, leave
+behind and how they end is their own. Where the start of the interpreter or an import is what a test
+is about, or the memory of a process, the program is started by `subprocess` instead.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Program(subprocess.Popen):
     adopted, on anything but Linux, the program is started as usual.
     """
 
+    # Popen's own method, which starts the process; all that comes after it is Popen's.
     def _execute_child(self, args: Any, *rest: Any) -> None:
         if not sys.platform.startswith("linux"):
             super()._execute_child(args, *rest)

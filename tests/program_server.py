@@ -31,19 +31,19 @@ def receive(client: socket.socket, size: int) -> bytes:
 def orphan() -> int:
     """Fork a process whose parent is gone already; 0 in that process, its number here."""
     reader, writer = os.pipe()
-    between = os.fork()
-    if not between:
-        between = os.getpid()
+    parent = os.fork()
+    if not parent:
+        mine = os.getpid()
         child = os.fork()
-        if not child:
-            os.close(reader)
-            os.close(writer)
-            while os.getppid() == between:
-                time.sleep(0.001)
-            return 0
-        os.write(writer, LENGTH.pack(child))
-        os._exit(0)
-    os.waitpid(between, 0)
+        if child:
+            os.write(writer, LENGTH.pack(child))
+            os._exit(0)
+        os.close(reader)
+        os.close(writer)
+        while os.getppid() == mine:
+            time.sleep(0.001)
+        return 0
+    os.waitpid(parent, 0)
     (child,) = LENGTH.unpack(os.read(reader, LENGTH.size))
     os.close(reader)
     os.close(writer)
