@@ -155,7 +155,7 @@ ROWS: list[Row] = cover(FACTORS, IMPOSSIBLE, cost={"XLA": 3.0, "graph": 0.5})
 def build(row: Row, step: type | None = None) -> keras.Model:
     """The compiled model of a row, seeded; with this training step, None for Keras' own."""
     mode, steps, policy, extra, net, optimizer = row
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     old = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)

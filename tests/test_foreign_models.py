@@ -36,7 +36,7 @@ MODES = {
 
 
 def _made(name, mode):
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(1)
     return getattr(foreign, name)(**MODES[mode])
 

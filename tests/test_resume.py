@@ -57,7 +57,7 @@ def test_what_is_saved_in_mid_training_is_the_same(mode, tmp_path):
     """Whole models and weights alone at the end of an epoch, and the exported model."""
     saved = {}
     for name in ("plain", "watched"):
-        keras.utils.clear_session()  # the names of layers are numbered
+        keras.utils.clear_session(free_memory=False)  # the names of layers are numbered
         watch = [tbwatch.Watch(tmp_path / "logs", update_freq=1)] if name == "watched" else []
         model, folder = convnet(**MODES[mode]), tmp_path / name
         save = keras.callbacks.ModelCheckpoint

@@ -44,7 +44,7 @@ def _sequences(samples=24):
 )
 def test_choices(choice, names, tmp_path):
     """Automatic, none, one pattern, a list of patterns."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     recorder = Recorder()
     watch = tbwatch.Watch(tmp_path, activations=choice, detectors=[recorder])
     fit(convnet(), watch, updates=2)
@@ -79,7 +79,7 @@ def test_selection_of_layers():
 
 def test_a_layer_without_weights_is_called_by_the_model_that_holds_it(tmp_path):
     """As the weights beside it are, although Keras built it before it was put in there."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     block = [L.Input((16,)), L.Dense(8, name="fc"), L.ReLU(name="relu")]
     inner = keras.Sequential([keras.Sequential(block, name="block")], name="base")
     layers = [L.Input((8, 8, 1)), L.Flatten(), L.Dense(16, name="in"), inner, L.ReLU(name="relu")]
