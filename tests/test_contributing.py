@@ -11,7 +11,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -88,12 +87,14 @@ def arguments_of(page: str) -> list[str]:
 
 
 def run_in(
-    copy: Path, *command: str, start: Callable[..., Any] = program.run_fresh
+    copy: Path,
+    *command: str,
+    start: Callable[..., subprocess.CompletedProcess[str]] = program.run_fresh,
 ) -> subprocess.CompletedProcess[str]:
     """Runs a command in a copy of the repository, whose files are the ones it imports."""
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     own = {"PYTHONPATH": str(copy), "GIT_CEILING_DIRECTORIES": str(copy.parent)}
-    done: subprocess.CompletedProcess[str] = start(command, cwd=copy, env=inherited | own)
+    done = start(command, cwd=copy, env=inherited | own)
     assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done
 

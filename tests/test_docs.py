@@ -138,12 +138,11 @@ def run_blocks(pages: Iterable[Path], cwd: Path) -> subprocess.CompletedProcess[
         for page in pages
     ]
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    done: subprocess.CompletedProcess[str] = program.run(
+    return program.run(
         [sys.executable, "-c", DRIVER, json.dumps(jobs)],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": path},
     )
-    return done
 
 
 DOCS = {page.name: page.read_text(encoding="utf-8") for page in PAGES}

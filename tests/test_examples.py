@@ -30,16 +30,16 @@ regression: Any = importlib.import_module("conv_regression")
 
 
 def run(
-    script: str, *options: str, cwd: Path, start: Callable[..., Any] = program.run
+    script: str,
+    *options: str,
+    cwd: Path,
+    start: Callable[..., subprocess.CompletedProcess[str]] = program.run,
 ) -> subprocess.CompletedProcess[str]:
     """Runs an example in `cwd`, with the same tbwatch as the tests."""
     home = Path(tbwatch.__file__).resolve().parents[1]
     path = os.pathsep.join(filter(None, [str(home), os.environ.get("PYTHONPATH", "")]))
     command = [sys.executable, str(EXAMPLES / script), *options]
-    done: subprocess.CompletedProcess[str] = start(
-        command, cwd=cwd, env={**os.environ, "PYTHONPATH": path}
-    )
-    return done
+    return start(command, cwd=cwd, env={**os.environ, "PYTHONPATH": path})
 
 
 def small_file(directory: Path) -> str:
