@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,10 @@ os.environ.pop("COLUMNS", None)
 
 # A process with TensorFlow takes half a gigabyte, and more the more it has trained.
 MOST_WORKERS = 8
-# Tracing a graph makes many objects that live as long as the graph does: by default the collector
-# looks at the young ones every 700, and takes a tenth of the time.
-GC_THRESHOLD = (50_000, 20, 20)
+# Tracing a graph makes many objects that live as long as the graph does. By default the collector
+# looks at the young ones every 700, and takes a tenth of the time. There are millions of old ones,
+# at which it looks after each file only, see below.
+gc.set_threshold(50_000, 20, 1_000_000)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,11 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -slow[item.path])
 
 
-def pytest_collection_finish() -> None:
-    """What is imported stays: the garbage collector need not look at millions of objects again."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLD)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """What outlives a file stays, so the garbage collector need not look at it again."""
+    result = yield
+    if nextitem is None or nextitem.path != item.path:
+        gc.collect()
+        gc.freeze()
+    return result
 
 
 @pytest.fixture(name="tbwatch")
