@@ -56,11 +56,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """What outlives a file stays, so the garbage collector need not look at it again."""
-    result = yield
+    yield
     if nextitem is None or nextitem.path != item.path:
         gc.collect()
         gc.freeze()
-    return result
 
 
 @pytest.fixture(name="tbwatch")

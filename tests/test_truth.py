@@ -40,6 +40,10 @@ def _data(samples=UPDATES * 8):
     return x, rng.integers(0, 3, samples)
 
 
+# For tests that look at nothing else: the rest of a sample takes longer to compile than these.
+VARIABLES = {"activations": False, "histogram_freq": 0}
+
+
 def _fit(model, log_dir, **options):
     recorder = Recorder()
     watch = tbwatch.Watch(log_dir, update_freq=1, detectors=[recorder], **options)
@@ -91,17 +95,19 @@ def _trained(tmp_path_factory):
                 patch.setattr(reductions, "LARGE", 30)
                 patch.setattr(reductions, "BLOCK", 16)
             patch.setattr(traced, "_TRACED", {})
-            return _train(mode, tmp_path_factory.mktemp("logs"))
+            # Activations do not depend on the form.
+            activations = "auto" if form == "packed" else False
+            return _train(mode, tmp_path_factory.mktemp("logs"), activations=activations)
 
     return train
 
 
-def _train(mode, log_dir):
+def _train(mode, log_dir, **options):
     keras.utils.set_random_seed(3)
     model = truth_model(*_network(), UPDATES)
     model.compile(Adam(1e-2), LOSS, **{"jit_compile": False, **MODES[mode]})
     made = groups.make_groups([v.value for v in model.trainable_variables], keeps_copy=False)
-    records = _fit(model, log_dir, histogram_update_freq=1)
+    records = _fit(model, log_dir, histogram_update_freq=1, **options)
     stores = {k: [v.numpy() for v in m] for k, m in vars(model)["truth"].stores.items()}
     paths = [v.path for v in model.trainable_variables]
     sizes = [len(group.rows) for group in made]
@@ -182,7 +188,7 @@ def test_optimizers(name, tmp_path):
     keras.utils.set_random_seed(3)
     model = truth_model(*_network(), UPDATES)
     model.compile(OPTIMIZERS[name](), LOSS, jit_compile=False)
-    records = _fit(model, tmp_path)
+    records = _fit(model, tmp_path, **VARIABLES)
     compare(records, expected(model))
     # An update that overwrote the weights by their average is recorded, and not judged.
     overwrites = [record.step for record in records if not record.judged]
@@ -197,7 +203,7 @@ def test_gradient_accumulation(mode, tmp_path):
     model.compile(
         Adam(1e-2, gradient_accumulation_steps=4), LOSS, **{"jit_compile": False, **MODES[mode]}
     )
-    records = _fit(model, tmp_path)
+    records = _fit(model, tmp_path, **VARIABLES)
     assert [record.step for record in records] == [1, 2]
     compare(records, expected(model, accumulation=4))
 
@@ -215,7 +221,7 @@ def test_mixed_float16_with_skipped_updates(jit_compile, tmp_path):
     # A scale that overflows float16 at first: the optimizer halves it until gradients are finite.
     optimizer = keras.optimizers.LossScaleOptimizer(Adam(1e-2), initial_scale=2.0**17)
     model.compile(optimizer, LOSS, jit_compile=jit_compile)
-    records = _fit(model, tmp_path)
+    records = _fit(model, tmp_path, **VARIABLES)
     truths = expected(model)
     assert 1 <= len(truths) < UPDATES, "the test needs both skipped and real updates"
     compare(records, truths)
@@ -246,7 +252,7 @@ def test_other_variable_dtypes(dtype, tmp_path):
     outputs = L.Dense(3, dtype=dtype, name="out")(L.Dense(5, dtype=dtype, name="hidden")(x))
     model = truth_model(inputs, outputs, UPDATES)
     model.compile(SGD(1e-2), LOSS, jit_compile=False)
-    records = _fit(model, tmp_path)
+    records = _fit(model, tmp_path, **VARIABLES)
     assert records[0].layout.variables[0].dtype == dtype
     compare(records, expected(model))
 
@@ -262,7 +268,7 @@ def test_embedding_gradients(jit_compile, tmp_path):
     recorder = Recorder()
     rng = np.random.default_rng(0)
     x = rng.integers(0, 20, (UPDATES * 8, 6))  # 48 draws of 20 tokens: many repeats
-    watch = tbwatch.Watch(tmp_path, update_freq=1, detectors=[recorder])
+    watch = tbwatch.Watch(tmp_path, update_freq=1, detectors=[recorder], **VARIABLES)
     model.fit(x, _data()[1], batch_size=8, shuffle=False, verbose=0, callbacks=[watch])
     compare(recorder.records, expected(model))
     assert recorder.records[0].quantity("gradient_zero_fraction")[0] >= 30 / 50
@@ -279,7 +285,7 @@ def test_the_standard_training_step(mode, tmp_path):
 
     watched, by_hand = build(), build()
     watched.compile(SGD(0.05, momentum=0.9), LOSS, **{"jit_compile": False, **MODES[mode]})
-    records = _fit(watched, tmp_path)
+    records = _fit(watched, tmp_path, **VARIABLES)
     optimizer = SGD(0.05, momentum=0.9)
     x, y = _data()
     for number, record in enumerate(records):
@@ -334,7 +340,7 @@ def test_learning_rate_and_loss_of_the_update(tmp_path):
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
     model.compile(SGD(schedule), LOSS, jit_compile=False)
     initial = [v.numpy() for v in model.variables]
-    records = _fit(model, tmp_path)
+    records = _fit(model, tmp_path, **VARIABLES)
     rates = [record.learning_rate for record in records]
     np.testing.assert_allclose(rates, 0.1 * 0.5 ** np.arange(UPDATES), 1e-6)
     for variable, value in zip(model.variables, initial, strict=True):
