@@ -75,7 +75,8 @@ class LoopWatch:
             loss: that of the step, for the record and the judgement of the loss; a scalar tensor
                 or a number. A tensor is read only if the update was sampled, so that the device
                 need not wait.
-            **logs: other numbers to write beside it, read as seldom.
+            **logs: other numbers of the step, read as seldom, for detectors of your own: they are
+                in `Record.logs`, and not written.
         """
         if self._session is None:
             return

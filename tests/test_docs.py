@@ -16,10 +16,12 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import tbwatch
-from tbwatch import cli_parser
+from tbwatch import cli_parser, format
 from tbwatch.alerts import SEVERITIES, STATES
 from tbwatch.detectors import DETECTORS, DIAGNOSES, ORDER, VariableRule
+from tbwatch.histogram import MAGNITUDES
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
+from tbwatch.record import UPDATE_VALUES
 from tbwatch.testing import make_record, run
 from tests import event_files, program
 from tests.alert_cases import make_alert
@@ -420,6 +422,15 @@ def test_tags_are_documented(tmp_path: Path) -> None:
     assert general == documented - {"tbwatch/..."}
 
 
+def test_packed_series_are_documented() -> None:
+    """Each that is not of one quantity has a row, with the number of its columns."""
+    table = DOCS["quantities.md"].partition("\n## The packed series\n")[2].partition("\n## ")[0]
+    rows = dict(re.findall(r"^\| `(tbwatch/\w+)` \| (.+) \|$", table, re.MULTILINE))
+    assert set(rows) == {tag for name, tag in vars(format).items() if name.endswith("_TAG")}
+    assert rows[format.UPDATE_TAG].startswith(f"float32 `[{len(UPDATE_VALUES)}]`: ")
+    assert f"`[V, {MAGNITUDES}]`" in rows[format.MAGNITUDES_TAG]
+
+
 WRITES_EVERYTHING = """
 import keras, numpy as np, tbwatch
 
@@ -428,7 +439,7 @@ conv = layers.Conv2D(2, 3, name="conv1", bias_initializer=keras.initializers.Con
 model = keras.Sequential([keras.Input((6, 6, 1)), conv, layers.ReLU(), layers.Flatten()])
 model.compile("sgd", "mse")
 x = np.random.default_rng(0).normal(size=(120, 6, 6, 1)).astype("float32")
-watch = tbwatch.Watch("logs")
+watch = tbwatch.Watch("logs", flight_recorder=5)
 model.fit(x, np.ones((120, 32)), batch_size=4, verbose=0, callbacks=[watch])
 assert watch.alerts
 """
