@@ -52,10 +52,10 @@ class Group:
         mine = [of[row] for row in self.rows]
         if all(gradient is None for gradient in mine):
             return None
-        zeros = (tf.zeros(v.shape, self._dtype) for v in self._variables)
         # A sparse gradient becomes dense: duplicate rows must be added before a norm is taken.
         dense = [
-            z if g is None else tf.convert_to_tensor(g) for g, z in zip(mine, zeros, strict=True)
+            tf.zeros(v.shape, self._dtype) if g is None else tf.convert_to_tensor(g)
+            for g, v in zip(mine, self._variables, strict=True)
         ]
         return self._packed(dense)
 

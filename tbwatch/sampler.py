@@ -197,7 +197,7 @@ class Sampler:
         )
         # A pack has zeros for members without a gradient, and zero is not unknown.
         rows = tf.where(missing[:, np.newaxis] & OF_GRADIENT, float("nan"), rows)
-        norms = tf.boolean_mask(rows[:, BEFORE_COLUMNS.index("gradient_norm")], ~missing)
+        norms = tf.gather(rows[:, BEFORE_COLUMNS.index("gradient_norm")], np.flatnonzero(~missing))
         if not missing.all():
             pairs = list(zip(self._groups, packed, strict=True))
             self._count(
