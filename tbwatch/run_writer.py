@@ -80,7 +80,7 @@ class RunWriter:
             values: what the Event holds.
             at_once: try it even if the last failure was just now.
         """
-        if time.monotonic() < self._retry_at and not at_once:
+        if self._writer is None and time.monotonic() < self._retry_at and not at_once:
             return
         with self._given_up_on_failure():
             if self._writer is None:

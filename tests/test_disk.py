@@ -8,8 +8,9 @@ import keras
 import pytest
 
 import tbwatch
-from tbwatch import events, run_writer
+from tbwatch import events, run_writer, summaries
 from tbwatch.reader import read_run
+from tbwatch.testing import make_record
 from tests.nets import convnet, fit
 from tests.program import Program
 
@@ -138,3 +139,22 @@ def test_no_signal_is_sent_where_it_would_end_a_process(tmp_path, monkeypatch, c
     assert (sent, second.neighbours) == (([(4711, 0)], [4711]) if can_ask else ([], []))
     first.close()
     second.close()
+
+
+def test_a_file_that_was_begun_anew_takes_everything(tmp_path, monkeypatch):
+    """Also before the next try was due: an alert does not wait for it."""
+    writer, write = run_writer.RunWriter(str(tmp_path)), events.EventWriter.write
+
+    def fail(*_):
+        raise OSError("no space")
+
+    for step in range(1, 8):
+        monkeypatch.setattr(events.EventWriter, "write", fail if step == 3 else write)
+        if step == 3:
+            with pytest.raises(OSError, match="no space"):
+                writer.write(step, 0.0, list(summaries.packed_record(make_record(step))))
+        else:
+            values = list(summaries.packed_record(make_record(step)))
+            writer.write(step, 0.0, values, at_once=step == 5)
+    writer.close()
+    assert [record.step for record in read_run(tmp_path).records] == [1, 2, 5, 6, 7]
