@@ -57,7 +57,7 @@ class ExplodingGradient(RunRule):
     def found(self, record: Record, facts: Facts) -> Iterator[Finding]:
         """The net as a whole, if its gradient explodes."""
         norm, loss = record.global_gradient_norm, facts.loss
-        if not (math.isfinite(norm) and norm > 0):
+        if not record.quantities or not (math.isfinite(norm) and norm > 0):
             return
         if len(self._first) < REFERENCE:
             self._first.append(norm)

@@ -76,8 +76,11 @@ class RunRule:
         for variable, finding in now.items():
             tracked = self._tracked.setdefault(variable, _Tracked(finding, record.step))
             tracked.finding, tracked.clean = finding, 0
-            tracked.hits += 1
+            # The end of a fit has the numbers of the last sample, and is none itself.
+            tracked.hits += not (record.is_last and tracked.hits)
             tracked.held |= warm and (tracked.hits >= self.patience or record.is_last)
+        if record.is_last:
+            return
         for variable in [name for name in self._tracked if name not in now]:
             tracked = self._tracked[variable]
             tracked.clean += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -62,3 +63,9 @@ def changes(
 ) -> list[tuple[int, str]]:
     """Update and state of each alert."""
     return [(step, state) for step, state, *_ in events(detectors, records)]
+
+
+def ended(records):
+    """With the record that ends a fit: no quantities, the values of the last one."""
+    last = records[-1]
+    return [*records, dataclasses.replace(last, quantities={}, activations={}, is_last=True)]

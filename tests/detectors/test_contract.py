@@ -13,10 +13,11 @@ import pytest
 
 from tbwatch.alerts import SEVERITIES
 from tbwatch.detectors import DETECTORS, make_detectors
+from tbwatch.judging import Panel
 from tbwatch.layout import Layout, Setup, WatchedActivation, WatchedVariable
 from tbwatch.quantities import ACTIVATION_NAMES, NAMES
 from tbwatch.testing import Recorder, make_layout, make_record, run
-from tests.detectors.series import STILL, ZERO, of_losses, series
+from tests.detectors.series import STILL, ZERO, ended, of_losses, series
 
 TWO = make_layout("a/kernel", "a/bias", "b/kernel", "b/bias")
 ACTIVE = make_layout(
@@ -272,3 +273,25 @@ def test_choosing_detectors():
         make_detectors([object()])
     with pytest.raises(TypeError, match="an object, not a class"):
         make_detectors(Recorder)
+
+
+def test_the_end_of_a_fit_clears_nothing(rule):
+    """It has no numbers of its own: what held at the last sample holds, with the same samples."""
+
+    def held():
+        return [(finding.variable, finding.samples) for finding in panel.active]
+
+    has_patience = "patience" in inspect.signature(DETECTORS[rule]).parameters
+    panel = Panel(DETECTORS[rule](**({"patience": 1} if has_patience else {})))
+    records = []
+    for count, record in enumerate(SICK[rule], 1):
+        panel.update(record)
+        if panel.active:
+            records = SICK[rule][:count]
+    panel.reset()
+    for record in records:
+        panel.update(record)
+    before = held()
+    assert before
+    assert panel.update(ended(records)[-1]) == []
+    assert held() == before

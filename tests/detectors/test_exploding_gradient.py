@@ -6,7 +6,7 @@ import pytest
 
 from tbwatch.detectors.exploding_gradient import ExplodingGradient
 from tbwatch.testing import make_layout, make_record, run
-from tests.detectors.series import changes
+from tests.detectors.series import changes, ended
 
 LAYOUT = make_layout("a/kernel", "b/kernel")
 
@@ -56,6 +56,15 @@ def test_look_alikes(norm, loss, count, told):
     norms = [1.0] * 29 + [norm] * count + [1.0] * 10
     losses = [1.0] * 29 + [loss] * count + [1.0] * 10
     assert _told(norms, losses)[0] == told
+
+
+def test_a_spike_at_the_last_sample():
+    """The end of a fit repeats its norm, and is no second sample of it."""
+    records = [
+        make_record(s, global_gradient_norm=norm, loss=norm)
+        for s, norm in enumerate([1.0] * 29 + [20.0], 1)
+    ]
+    assert changes(ExplodingGradient(), ended(records)) == []
 
 
 def test_the_scale_is_its_own():

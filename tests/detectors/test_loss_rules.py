@@ -1,6 +1,5 @@
 """A loss that does not fall, climbs, or jumps."""
 
-import dataclasses
 import math
 
 import pytest
@@ -10,7 +9,7 @@ from tbwatch.detectors.loss_oscillating import LossOscillating
 from tbwatch.detectors.loss_stuck import LossStuck
 from tbwatch.layout import Setup, WatchedActivation
 from tbwatch.testing import make_layout, make_record, run
-from tests.detectors.series import changes, events, of_losses
+from tests.detectors.series import changes, ended, events, of_losses
 
 LN10 = math.log(10)
 TEN_CLASSES = make_layout(setup=Setup(loss="categorical_crossentropy", chance_loss=LN10))
@@ -99,29 +98,23 @@ def test_stuck_or_not(losses, fires):
     assert bool(changes(_stuck(), _epochs(losses))) == fires
 
 
-def _end_of(records):
-    """The record that ends a fit: no quantities, the values of the last one."""
-    last = records[-1]
-    return [*records, dataclasses.replace(last, quantities={}, activations={}, is_last=True)]
-
-
 def test_stuck_at_the_end_of_the_fit():
     """50 updates are enough then, and no patience: what has not learned by then has failed."""
-    assert changes(_stuck(), _end_of(_epochs([1.0] * 50))) == [(50, "raised")]
-    assert changes(_stuck(), _end_of(_epochs([1.0] * 49))) == []
-    assert changes(_stuck(), _end_of(_epochs([0.99**s for s in range(200)]))) == []
+    assert changes(_stuck(), ended(_epochs([1.0] * 50))) == [(50, "raised")]
+    assert changes(_stuck(), ended(_epochs([1.0] * 49))) == []
+    assert changes(_stuck(), ended(_epochs([0.99**s for s in range(200)]))) == []
 
 
 def test_at_the_end_a_fall_of_one_percent_is_asked_for():
     """A noise of 1 % leaves open a fall of 1 %; while the fit runs, that is given time."""
     losses = [1.0] * 10 + [0.995 + 0.01 * (-1) ** s for s in range(390)]
     assert changes(_stuck(), _epochs(losses)) == []
-    assert changes(_stuck(), _end_of(_epochs(losses))) == [(400, "raised")]
+    assert changes(_stuck(), ended(_epochs(losses))) == [(400, "raised")]
     fallen = [1.0] * 10 + [0.985 + 0.01 * (-1) ** s for s in range(390)]
-    assert changes(_stuck(), _end_of(_epochs(fallen))) == []
+    assert changes(_stuck(), ended(_epochs(fallen))) == []
     # In noise of 20 % nobody can tell.
     noisy = [1.0 + 0.2 * (-1) ** s for s in range(400)]
-    assert changes(_stuck(), _end_of(_epochs(noisy))) == []
+    assert changes(_stuck(), ended(_epochs(noisy))) == []
 
 
 def test_plateaus_are_outlasted_by_default():
@@ -338,4 +331,4 @@ def test_nobody_knows_the_loss():
     """Without a loss there is no verdict about it."""
     for make in (LossStuck, LossDiverging, LossOscillating):
         unknown = _epochs([math.nan] * 400, loss_is_known=False)
-        assert changes(make(), _end_of(unknown)) == []
+        assert changes(make(), ended(unknown)) == []
