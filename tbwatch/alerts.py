@@ -42,6 +42,10 @@ class Finding:
         follows: True for a variable that is only affected by what ails another one: in an alert
             it is listed behind those that are sick themselves.
 
+    Raises:
+        ValueError: if the severity is none.
+        TypeError: if a text is none, or a number.
+
     Example:
         >>> message = "one update changes it by 50 %."
         >>> remedy = "Lower the learning rate."
@@ -64,6 +68,19 @@ class Finding:
     samples: int = 1
     since: int | None = None
     follows: bool = False
+
+    def __post_init__(self) -> None:
+        if self.severity not in SEVERITIES:
+            known = ", ".join(map(repr, SEVERITIES))
+            raise ValueError(f"severity must be one of {known}; got {self.severity!r}.")
+        for name in ("rule", "diagnosis", "variable", "message", "remedy"):
+            if not isinstance(getattr(self, name), str):
+                raise TypeError(f"{name} must be a text; got {getattr(self, name)!r}.")
+        for name in ("value", "threshold"):
+            _check_number(name, getattr(self, name))
+        for name, value in self.evidence.items():
+            if not isinstance(value, str):
+                _check_number(f"evidence {name!r}", value)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -196,6 +213,15 @@ class Alert:
 def severity_at_least(severity: str, floor: str) -> bool:
     """Whether a severity is as grave as `floor` or graver."""
     return SEVERITIES.index(severity) >= SEVERITIES.index(floor)
+
+
+def _check_number(name: str, value: Any) -> None:
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number; got {value!r}.") from None
 
 
 def _to_json(value: float | str) -> float | str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from tbwatch.alert_book import AlertBook
 from tbwatch.alerts import Alert, Finding
@@ -89,7 +90,7 @@ class Panel:
                 if isinstance(detector, RunRule):
                     findings += detector.update(record, self._facts)
                 else:
-                    findings += detector.update(record)
+                    findings += _checked(detector.update(record))
             except Exception as error:
                 if self._on_error is None:
                     raise
@@ -103,7 +104,7 @@ class Panel:
         return self._book.update(record, wanted)
 
     def holding(self) -> list[Alert]:
-        """One alert for each cause that holds now, the gravest first."""
+        """One alert for each cause that holds now, in the order in which they came."""
         return [] if self._last is None else self._book.holding(self._last)
 
     @property
@@ -127,6 +128,15 @@ class Panel:
             return findings
         names = set(record.layout.names)
         return [f for f in findings if f.variable not in names or self._selects(f.variable)]
+
+
+def _checked(found: object) -> list[Finding]:
+    """What a detector of somebody else returned, if it is what it should be."""
+    findings: list[Any] = list(found) if isinstance(found, Iterable) else [found]
+    wrong = [finding for finding in findings if not isinstance(finding, Finding)]
+    if wrong:
+        raise TypeError(f"a detector must return a list of Findings; got {wrong[0]!r}.")
+    return findings
 
 
 def _needs(detector: Detector) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,3 +241,76 @@ def test_a_variable_rule_that_raises_does_not_silence_the_others() -> None:
     assert [(alert.step, alert.diagnosis) for alert in panel.alerts] == [(21, "dead_update")]
     with pytest.raises(RuntimeError, match="mine"):
         Panel([Failing()]).update(records[0])
+
+
+class Returning:
+    """Returns what it is told."""
+
+    name = "mine"
+
+    def __init__(self, returned: object) -> None:
+        self.returned = returned
+
+    def update(self, record: Record) -> Any:
+        """The same at every record."""
+        return self.returned
+
+    def reset(self) -> None:
+        """Nothing to forget."""
+
+
+@pytest.mark.parametrize(
+    ("detector", "says"),
+    [
+        (Returning(["a sentence"]), "must return a list of Findings; got 'a sentence'"),
+        (Returning(None), "must return a list of Findings; got None"),
+        (Scripted("mine", 1, severity="error"), "severity must be one of 'info', 'warning'"),
+        (Scripted("mine", 1, value=None), "value must be a number; got None"),
+        (Scripted("mine", 1, evidence={"n": (3, 4)}), "evidence 'n' must be a number; got (3, 4)"),
+        (Scripted("mine", 1, message=b"B"), "message must be a text; got b'B'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_malformed_finding_is_reported_and_the_others_go_on(detector: Any, says: str) -> None:
+    """It never reaches the book of alerts, where it would stop all that comes after it."""
+    told: list[str] = []
+    panel = Panel([detector, "dead_update"], on_error=lambda d, e: told.append(f"{d.name}: {e}"))
+    alerts = judged(panel, series(30, **STILL))
+    assert [event[:3] for event in alerts] == [(21, "raised", "dead_update")]
+    assert told[0].startswith("mine: ")
+    assert says in told[0]
+
+
+class Wordy(VariableRule):
+    """Holds always, and names a number that there is not."""
+
+    name = "wordy"
+    message = "{no_such_evidence}"
+
+    def holds(self, record: Record, facts: Facts) -> np.ndarray:
+        """Of the first variable."""
+        return np.arange(len(record.layout)) == 0
+
+
+class Grave(Wordy):
+    """Of a severity that there is not."""
+
+    name = "grave"
+    message = "M."
+    severity = "fatal"
+
+
+@pytest.mark.parametrize(("rule", "says"), [(Wordy, "no_such_evidence"), (Grave, "'fatal'")])
+def test_a_rule_that_cannot_be_put_into_words_is_reported(
+    rule: type[VariableRule], says: str
+) -> None:
+    """And silences nobody."""
+    told: list[str] = []
+    panel = Panel([rule(), "dead_update"], on_error=lambda d, e: told.append(f"{d.name}: {e}"))
+    layout = make_layout("a/kernel", "b/kernel")
+    still = {"update_ratio": [1e-3, 1e-9], "window_change": [1e-3, 1e-9]}
+    alerts = judged(panel, series(30, layout=layout, **still))
+    assert alerts == [(21, "raised", "dead_update", ("b/kernel",))]
+    assert says in told[0]
+    with pytest.raises((KeyError, ValueError)):
+        judged(Panel([rule()]), series(30, layout=layout, **still))

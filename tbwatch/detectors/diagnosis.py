@@ -137,10 +137,13 @@ class Diagnosis:
             try:
                 found[(found == _NONE) & rule.holds(record, facts)] = index
             except Exception as error:
-                if self._on_error is None:
-                    raise
-                self._on_error(rule, error)
+                self._failed(rule, error)
         return self._without_followers(found, record, facts)
+
+    def _failed(self, rule: VariableRule, error: Exception) -> None:
+        if self._on_error is None:
+            raise error
+        self._on_error(rule, error)
 
     def _without_followers(self, found: np.ndarray, record: Record, facts: Facts) -> np.ndarray:
         """Judge biases, scales and shifts by exact tests only, and only if their layer is sick."""
@@ -208,13 +211,17 @@ class Diagnosis:
             told = self._told.get(row)
             holds_now = self._held[row] == self._candidate[row]
             if told is None or holds_now or told.rule != self.rules[self._held[row]].name:
-                told = self._finding(record, row, beside)
+                rule = self.rules[self._held[row]]
+                try:
+                    told = self._finding(rule, record, row, beside)
+                except Exception as error:
+                    self._failed(rule, error)
+                    continue
             findings[row] = told
         self._told = findings
         return list(findings.values())
 
-    def _finding(self, record: Record, row: int, beside: np.ndarray) -> Finding:
-        rule = self.rules[self._held[row]]
+    def _finding(self, rule: VariableRule, record: Record, row: int, beside: np.ndarray) -> Finding:
         variable = record.layout.variables[row]
         evidence = predicates.evidence(record, row, beside)
         evidence["last_moved_at"] = float(self._last_moved[row])
