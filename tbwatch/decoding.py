@@ -43,7 +43,7 @@ class Decoded:
 
     Attributes:
         record: its record; None if it has none.
-        alerts: its list of alerts, which is the whole list so far; None if it has none.
+        alerts: its list of alerts: all so far, or what is new; None if it has none.
         problems: what could not be read and was left out.
         holding: one alert for each cause that holds now; None if it does not say.
         flight: what the flight recorder held; None if it was not written.

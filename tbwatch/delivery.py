@@ -104,13 +104,18 @@ class Delivery:
             values.append(summaries.text("alerts", summaries.alerts_markdown(owed)))
         with_alerts = bool(owed or (record.is_last and run.alerts))
         if with_alerts:
-            holding = [alert for part in members for alert in part.holding()]
             values.append(summaries.packed_alerts(run.list_to_write(whole=record.is_last)))
+        # A second fit goes on with what held at the end of the first, and need not raise it anew.
+        goes_on = (record.is_last or not run.says_what_holds) and any(
+            part.count_active_alerts() for part in members
+        )
+        if with_alerts or goes_on:
+            holding = [alert for part in members for alert in part.holding()]
             values.append(summaries.packed_holding(holding))
         at_once = bool(fresh) or record.is_last
         with self._problems.caught(f"writing into {run.log_dir}"):
             run.write(record.step, record.wall_time, _unique(values), at_once)
-            if with_alerts:
+            if with_alerts or goes_on:
                 run.flush_alerts()
             elif record.is_last:
                 run.flush()

@@ -41,8 +41,8 @@ class Run:
         path: the run's directory: the `log_dir` that the run was given.
         records: the records by growing step; at most two of them with `last_only`.
         alerts: every alert, oldest first.
-        holding: variable -> the alert about it that was not cleared by the end of the last file.
-            Each `fit` opens a file and judges afresh, so what an earlier one found is history.
+        holding: variable -> the alert about it that holds at the end of the last file. Each `fit`
+            opens one; with a new callback it judges afresh, and what was found before is history.
         notes: a sentence for each kind of thing that could not be read and was left out.
         steps: the steps of all records, also of those that `last_only` left out.
         flight: what the flight recorder held when it was written last; None if it never was.

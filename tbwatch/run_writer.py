@@ -28,11 +28,13 @@ class RunWriter:
 
     Attributes:
         log_dir: the directory of the run.
+        says_what_holds: whether the file at hand has told which alerts hold.
         alerts: every alert of the fit, oldest first, written or not.
     """
 
     def __init__(self, log_dir: str) -> None:
         self.alerts: list[Alert] = []
+        self.says_what_holds = False
         self._known: set[tuple[object, ...]] = set()
         self._on_disk = 0  # alerts that the file at hand holds for certain
         self._listed = 0  # alerts in the last whole list
@@ -105,6 +107,7 @@ class RunWriter:
         self.flush()
         if self._writer is not None:
             self._on_disk = len(self.alerts)
+            self.says_what_holds = True
 
     def close(self) -> None:
         """Flush and close."""
@@ -130,6 +133,7 @@ class RunWriter:
             self._retry_at = time.monotonic() + self._delay
             self._delay = min(2 * self._delay, LONGEST_RETRY_SECONDS)
             self._on_disk = self._listed = 0
+            self.says_what_holds = False
             with contextlib.suppress(Exception):  # it has failed already
                 self.close()
             raise

@@ -85,7 +85,7 @@ def packed_record(record: Record) -> Iterator[Value]:
 
 
 def packed_alerts(alerts: Sequence[Alert]) -> Value:
-    """The whole list of alerts, read from its last record: sampling can lose none."""
+    """All alerts so far, or those that the lists before it in the file do not hold."""
     return _alerts(format.ALERTS_TAG, format.KIND_ALERTS, alerts)
 
 

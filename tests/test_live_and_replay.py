@@ -79,6 +79,35 @@ def test_several_fits_go_on(tmp_path):
     assert _same(watch, tmp_path)
 
 
+def test_a_fault_that_lasts_through_a_second_fit(tmp_path):
+    """It is not raised anew, and readers of the second file know that it holds."""
+    watch, model = tbwatch.Watch(tmp_path), _dead()
+    fit(model, watch, updates=60)
+    raised = [(alert.step, alert.diagnosis) for alert in watch.alerts]
+    fit(model, watch, updates=20)
+    assert [(alert.step, alert.diagnosis) for alert in watch.alerts] == raised
+    assert _same(watch, tmp_path)
+    assert {alert.diagnosis for alert in read_run(tmp_path).holding.values()} >= {"dead_relu"}
+
+
+def test_what_holds_is_known_from_the_first_record_of_a_second_fit(tmp_path):
+    """Also if that fit never comes to its end."""
+    watch, model = tbwatch.Watch(tmp_path), _dead()
+    fit(model, watch, updates=60)
+    held = set(read_run(tmp_path).holding)
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 5:
+                raise RuntimeError("mine")
+
+    with pytest.raises(RuntimeError, match="mine"):
+        fit(model, watch, Stop())
+    run = read_run(tmp_path)
+    assert 61 <= run.records[-1].step <= 66
+    assert set(run.holding) == held != set()
+
+
 def test_another_model_in_the_same_directory(tmp_path):
     """Detectors begin anew with it; the records say so."""
     watch = tbwatch.Watch(tmp_path)
