@@ -154,7 +154,8 @@ def check_log_dir(log_dir: str | os.PathLike[str]) -> str:
     if "://" in path:  # a remote file system: only its first use can tell
         return path
     nearest = pathlib.Path(path).absolute() / format.SUBRUN
-    while not nearest.exists() and nearest != nearest.parent:
+    # Not `Path.exists`, which raises where a directory may not be entered.
+    while not os.path.exists(nearest) and nearest != nearest.parent:
         nearest = nearest.parent
     if not nearest.is_dir():
         raise ValueError(f"log_dir must be a directory; {path!r} is or lies in the file {nearest}.")

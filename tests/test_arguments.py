@@ -2,6 +2,9 @@
 
 import os
 import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -34,8 +37,8 @@ BAD = [
     ({"include": []}, ValueError, "include must hold patterns that are not empty"),
     ({"exclude": [""]}, ValueError, "exclude must hold patterns that are not empty"),
     ({"exclude": ["a", 3]}, TypeError, "exclude must be a pattern"),
-    ({"kernels": 3}, TypeError, "layers must be a layer name, a list of them, or None; got 3"),
-    ({"kernels": []}, TypeError, "layers must be a layer name"),
+    ({"kernels": 3}, TypeError, "kernels must be a layer name, .*, or True or False; got 3"),
+    ({"kernels": []}, TypeError, "kernels must be a layer name"),
     ({"log_dir": 3}, TypeError, "log_dir must be the path of a directory; got 3"),
     ({"log_dir": ""}, TypeError, "log_dir must be the path of a directory; got ''"),
 ]
@@ -71,6 +74,17 @@ def test_parts(make, options, says, tmp_path):
         make(tmp_path, **options)
 
 
+@pytest.mark.parametrize("grid", [32, "4x8", (4, 8.0), (4,), (True, 8)])
+def test_a_grid_that_is_none(grid, tmp_path):
+    """At once, not at the first picture."""
+    with pytest.raises(TypeError, match="grid"):
+        tbwatch.KernelGrid(tmp_path, grid=grid)
+    with pytest.raises(ValueError, match="a side is 0"):
+        tbwatch.KernelGrid(tmp_path, grid=(0, 8))
+    with pytest.raises(TypeError, match="layers must be a layer name, a list of them, or None"):
+        tbwatch.KernelGrid(tmp_path, layers=3)
+
+
 @pytest.mark.parametrize("where", ["file", "file/below/it"])
 def test_log_dir_is_a_file(where, tmp_path):
     """A file where the directory should be, or above it."""
@@ -93,6 +107,23 @@ def test_log_dir_is_read_only(tmp_path):
             tbwatch.Watch(mount / "run1")
     finally:
         subprocess.run(["umount", str(mount)], capture_output=True, check=False)
+
+
+def test_log_dir_below_one_that_may_not_be_entered():
+    """Told in a sentence too; root may enter all, so another user asks."""
+    closed = Path(tempfile.mkdtemp())
+    closed.chmod(0o000)
+    asks = """
+import os, sys
+from tbwatch.events import check_log_dir
+if os.geteuid() == 0:
+    os.setuid(65534)
+check_log_dir(sys.argv[1])
+"""
+    command = [sys.executable, "-c", asks, str(closed / "below" / "run1")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    closed.rmdir()
+    assert "\nValueError: log_dir must be writable; " in done.stderr
 
 
 def test_nothing_is_made_at_construction(tmp_path):

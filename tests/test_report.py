@@ -72,6 +72,27 @@ def test_the_page_carries_what_was_recorded(log_dir, tmp_path, capsys):
     assert sorted(data["pictures"]["healthy"]["conv1"], key=int) == ["1", "101", "201"]
 
 
+def test_what_was_trained_again_is_shown_once(tmp_path):
+    """A run that begins anew in its directory: nothing of what it replaces is drawn."""
+    counts = np.zeros([1, 4096])
+
+    def drawn(record):
+        layout = record.layout
+        yield summaries.packed_magnitudes(layout.names, counts)
+        yield summaries.histogram("weights/dense/kernel", counts[0])
+        yield summaries.image("kernels/conv1", b"png", 1, 1)
+
+    for last in (64, 8):
+        steps = [2**power for power in range(7) if 2**power <= last]
+        write_run(tmp_path, [make_record(step) for step in steps], values=drawn)
+    data = recorded.answers({"run": read_run(tmp_path)})
+    kept = [1, 2, 4, 8]
+    assert data["histograms"]["run"]["dense/kernel"]["weights"]["steps"] == kept
+    assert data["magnitudes"]["run"]["dense/kernel"]["steps"] == kept
+    assert sorted(map(int, data["pictures"]["run"]["conv1"])) == kept
+    assert read_run(tmp_path).steps == kept
+
+
 def test_the_page_asks_nothing_of_a_network(log_dir, tmp_path):
     file = tmp_path / "report.html"
     main(["report", str(log_dir), "-o", str(file)])

@@ -52,14 +52,8 @@ class KernelGrid(PartCallback):
     ) -> None:
         schedule = sparse_schedule(histogram_freq, update_freq, "update_freq")
         super().__init__(log_dir, schedule, selection or Selection())
-        names = [layers] if isinstance(layers, str) else layers
-        is_list = isinstance(names, (list, tuple)) and len(names) > 0
-        if names is not None and not (is_list and all(isinstance(n, str) and n for n in names)):
-            raise TypeError(
-                f"layers must be a layer name, a list of them, or None; got {layers!r}."
-            )
-        kernels.put_kernels_on_grid(np.zeros((1, 1, 1, 1)), None, pad, scale=scale)  # checks both
-        self.layers = names
+        self.layers = layer_names("layers", layers)
+        kernels.put_kernels_on_grid(np.zeros((1, 1, 1, 1)), grid, pad, scale=scale)  # checks them
         self.grid, self.pad, self.scale = grid, pad, scale
         self._initial: dict[str, np.ndarray] = {}
 
@@ -86,3 +80,16 @@ class KernelGrid(PartCallback):
             return kernels.kernels_beside(kernel, initial, self.grid, self.pad, scale=self.scale)
         except ValueError as error:
             raise models.PatternError(f"kernel of the layer {name!r}: {error}") from error
+
+
+def layer_names(
+    argument: str, layers: str | Sequence[str] | None, or_else: str = "None"
+) -> Sequence[str] | None:
+    """The names in a list, or None; TypeError for anything else, by the name of the argument."""
+    names = [layers] if isinstance(layers, str) else layers
+    is_list = isinstance(names, (list, tuple)) and len(names) > 0
+    if names is not None and not (is_list and all(isinstance(n, str) and n for n in names)):
+        raise TypeError(
+            f"{argument} must be a layer name, a list of them, or {or_else}; got {layers!r}."
+        )
+    return names

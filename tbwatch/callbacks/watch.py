@@ -25,7 +25,7 @@ from tbwatch.callbacks.histograms import (
     WeightHistograms,
 )
 from tbwatch.callbacks.judge import Judge
-from tbwatch.callbacks.kernel_grid import KernelGrid
+from tbwatch.callbacks.kernel_grid import KernelGrid, layer_names
 from tbwatch.callbacks.norms import GradientNorms
 from tbwatch.detectors import Chosen
 from tbwatch.format import counted
@@ -132,6 +132,9 @@ class Watch(SharedCallback):
             GradientNorms(log_dir, update_freq=update_freq, **chosen),
         ]
         self._judge.flight = check_flight(flight_recorder)
+        of_kernels = None
+        if not isinstance(kernels, bool):
+            of_kernels = layer_names("kernels", kernels, "True or False")
         layers = _chosen_layers(activations)
         if layers is not None:
             self._judge.activations = layers
@@ -143,9 +146,8 @@ class Watch(SharedCallback):
                 histograms.activations, histograms.selection = layers, selection
                 self._parts.append(histograms)
             if kernels is not False:
-                of_layers = None if kernels is True else kernels
                 self._parts.append(
-                    KernelGrid(log_dir, layers=of_layers, selection=selection, **sparse)
+                    KernelGrid(log_dir, layers=of_kernels, selection=selection, **sparse)
                 )
 
     @property

@@ -149,7 +149,13 @@ def _drawn(run: Run) -> tuple[dict[str, Any], dict[str, Any], dict[str, dict[str
     pictures: dict[str, dict[int, bytes]] = {}
     folded: dict[int, np.ndarray] = {}
     variables: list[str] = []
+    latest = 0
     for step, value in _values(run.path):
+        if step < latest:  # trained again from there on, as `read_run` has it
+            for by_step in (*rows.values(), *pictures.values(), folded):
+                for repeated in [old for old in by_step if old >= step]:
+                    del by_step[repeated]
+        latest = step
         if value.tag == fmt.MAGNITUDES_TAG:
             if value.HasField("metadata"):
                 variables = _variables(value.metadata.plugin_data.content)
