@@ -35,6 +35,7 @@ class Capture:
         training: what is watched, and what takes the samples.
         optimizer: the innermost optimizer, which makes the update.
         applies: calls of the optimizer that passed through here while they were traced, or run.
+        applies_run: those of them that were run eagerly.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Capture:
         self._loss: tf.Tensor | None = None
         self._reduction: Callable[..., None] | None = None
         self._inside = self._failed = self._left_out = False
-        self.applies = 0
+        self.applies = self.applies_run = 0
 
     # --------------------------------------------------------------------------------- the hooks
 
@@ -92,6 +93,10 @@ class Capture:
             if self.training.request.activations and not self._failed:
                 stack.enter_context(self._taps)
             yield
+
+    def forget_calls(self) -> None:
+        """A step of a loop has ended: what layers handed on in it is no part of the next one."""
+        self._taps.forget()
 
     @property
     def needs_another_trace(self) -> bool:
@@ -158,6 +163,7 @@ class Capture:
         self, gradients: Sequence[Gradient], variables: Sequence[Any] | None
     ) -> Callable[[], None] | None:
         self.applies += 1
+        self.applies_run += tf.executing_eagerly()
         training, optimizer = self.training, self.optimizer
         if variables is None:
             variables = optimizers.variables_of(optimizer)

@@ -23,6 +23,11 @@ class FlightRecorder:
         self._length, self._names = length, tuple(names)
         self._steps = state([length], tf.int64)
         self._ring = state([length, 1 + 2 * len(names)])
+        self._rests = state([], tf.bool)
+
+    def rest(self) -> None:
+        """Keep nothing from now on, in a step that goes on without its watch."""
+        self._rests.assign(True)
 
     def record(
         self,
@@ -59,10 +64,10 @@ class FlightRecorder:
             self._steps.scatter_nd_update([[slot]], [step])
             return tf.constant(True)
 
-        if may_update is True:
-            keep()
-        else:
-            tf.cond(may_update, keep, lambda: tf.constant(False))
+        wanted = ~self._rests.read_value()
+        if may_update is not True:
+            wanted &= may_update
+        tf.cond(wanted, keep, lambda: tf.constant(False))
 
     def read(self) -> FlightLog:
         """Copy the ring from the device, the oldest update first."""

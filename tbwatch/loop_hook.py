@@ -12,8 +12,7 @@ from tbwatch.capture import Capture
 class LoopHook:
     """Keeps the hooks of one capture in place until they are taken out.
 
-    A `tf.function` that is traced meanwhile keeps our operations for good. Nobody plans samples
-    for them afterwards, so they do nothing.
+    A `tf.function` that is traced meanwhile keeps our operations for good; afterwards they rest.
     """
 
     skips_first_trace = gives_numbers = False
@@ -50,7 +49,7 @@ class LoopHook:
             return
         self.in_place.discard(self)
         hooks.close()
-        capture.training.plan((), ())
+        capture.training.rest()
         if self._on_detach is not None:
             self._on_detach()
 

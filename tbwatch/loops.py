@@ -82,6 +82,7 @@ class LoopWatch:
             return
         numbers: Mapping[str, Any] = logs if loss is None else {"loss": loss, **logs}
         self._session.end_batch(self._watch.members()[0], self._steps, numbers)
+        self._session.forget_calls()
         self._steps += 1
         self._session.warn_if_unheard()
 

@@ -38,6 +38,15 @@ class Planner:
             last = (batches_done + self._batches_per_epoch) // self._batches_per_update
             self._epoch_ends[last] = epoch
 
+    def batches_left(self, batches: int) -> int:
+        """Batches to come in an epoch after so many of it; 0 while its length is not known."""
+        return max((self._batches_per_epoch or 0) - batches, 0)
+
+    def expect_end(self, epoch: int, batches: int, batches_done: int) -> None:
+        """An epoch will end after so many batches more, with `batches_done` in all until now."""
+        self._epoch_ends = {u: of for u, of in self._epoch_ends.items() if of != epoch}
+        self._epoch_ends[(batches_done + batches) // self._batches_per_update] = epoch
+
     def end_epoch(self, epoch: int, batches: int, batches_done: int) -> None:
         """An epoch of so many batches has ended, after `batches_done` in all."""
         if self._batches_per_epoch is None and batches:

@@ -34,20 +34,36 @@ class Replaced:
         self._attributes, self._name, self._make = vars(owner), name, make
         self._own: Any = None
         self._replacement: Function | None = None
+        self._is_entered = False
 
     def __enter__(self) -> None:
         own = self._attributes.get(self._name)
         # A replacement is made anew only if the original is another one: layers are many.
         if self._replacement is None or own is not self._own:
-            original = getattr(self.owner, self._name)
-            self._own, self._replacement = own, functools.wraps(original)(self._make(original))
+            self._own, self._replacement = own, self._switched(getattr(self.owner, self._name))
+        self._is_entered = True
         # Past Keras' attribute tracking: this is no part of the optimizer or the layer.
         self._attributes[self._name] = self._replacement
 
     def __exit__(self, *_: object) -> None:
+        self._is_entered = False
         if self._attributes.get(self._name) is not self._replacement:
-            return  # somebody has put another one there since
-        if self._own is None:
+            return  # somebody has put another one there since, which stands on ours
+        own = self._own
+        while (below := getattr(own, "of", None)) and not below._is_entered:
+            own = below._own  # left before the one that came later
+        if own is None:
             del self._attributes[self._name]
         else:
-            self._attributes[self._name] = self._own
+            self._attributes[self._name] = own
+
+    def _switched(self, original: Function) -> Function:
+        """The replacement as long as this is entered, the original afterwards."""
+        made = self._make(original)
+
+        @functools.wraps(original)
+        def replacement(*args: Any, **kwargs: Any) -> Any:
+            return (made if self._is_entered else original)(*args, **kwargs)
+
+        replacement.of = self  # type: ignore[attr-defined]
+        return replacement

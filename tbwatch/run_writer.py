@@ -117,13 +117,13 @@ class RunWriter:
 
     def _tell_of(self, neighbours: Sequence[int]) -> None:
         if neighbours and not self._has_told:
+            self._has_told = True  # first: a log handler may raise
             logger.warning(
                 "tbwatch: process %s writes into %s too, so the records of one will hide those of "
                 "the other. Give each run a log_dir of its own.",
                 ", ".join(map(str, neighbours)),
                 self.log_dir,
             )
-            self._has_told = True
 
     @contextlib.contextmanager
     def _given_up_on_failure(self) -> Iterator[None]:

@@ -59,6 +59,12 @@ class Sampler:
         """Sample these updates next, some of them with histograms."""
         self._plan.assign(steps, histogram_steps)
 
+    def rest(self) -> None:
+        """Do nothing from now on, in a step that goes on without its watch."""
+        self.plan((), ())
+        if self._flight is not None:
+            self._flight.rest()
+
     def around(
         self,
         step: tf.Tensor,

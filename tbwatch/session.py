@@ -71,7 +71,7 @@ class Session:
         self._layout: Layout | None = None
         self._epoch = 0
         self._batches = self._batches_before_epoch = 0
-        self._known_updates = self._calls = self._first_planned = 0
+        self._known_updates = self._calls = self._first_planned = self._run_before = 0
         self._logged_nonfinite = self._sampled_before = False
         self._training = WatchedTraining(
             model,
@@ -190,7 +190,8 @@ class Session:
         numbers = numbers_of(logs) if self._hook.gives_numbers else {}
         loss = numbers.get("loss", 0.0)
         is_news = not math.isfinite(loss) and not self._logged_nonfinite
-        if is_news or self._may_have_sampled():
+        ends_soon = self._ends_an_epoch_soon()
+        if is_news or ends_soon or self._may_have_sampled():
             with self.problems.caught("handling a sample"):
                 samples = self._collected()
                 if samples and not self._hook.gives_numbers:
@@ -209,6 +210,24 @@ class Session:
         if self.is_over:
             # Another callback had the step rebuilt, as train_on_batch does.
             self._hook.attach(self._capture, self.flush)
+
+    def _ends_an_epoch_soon(self) -> bool:
+        """Whether the next call ends an epoch whose last update is wanted; says which that is.
+
+        At the beginning nobody knows: updates are skipped, or an optimizer has not its turn in
+        every batch.
+        """
+        left = self._planner.batches_left(self._batches)
+        if not 0 < left <= self._batches_per_call:
+            return False
+        if not any(part.schedule.is_epoch_due(self._epoch) for part in self._parts):
+            return False
+        self._planner.expect_end(self._epoch, left, self._training.batches_done)
+        return True
+
+    def forget_calls(self) -> None:
+        """A step of a loop has ended, and what layers handed on in it."""
+        self._capture.forget_calls()
 
     def end_epoch(self, part: Part, epoch: int) -> None:
         """An epoch (from 0) has ended: what was recorded of it goes to the disk."""
@@ -240,15 +259,18 @@ class Session:
             [(part.schedule, bool(part.histogram_kinds)) for part in self._parts], done, self._slots
         )
         self._known_updates, self._calls = done, 0
+        self._run_before = self._capture.applies_run
         self._first_planned = planned[0] if planned else 0
         self._training.plan(planned, histograms)
 
     def _may_have_sampled(self) -> bool:
         """Whether a planned update may have happened since the last look; asks the host alone."""
-        # An optimizer makes at most one update per call of `apply`; tracing counts the calls.
-        applies = max(self._capture.applies, 1)
-        most = self._known_updates + self._calls * self._batches_per_call * applies
-        return 0 < self._first_planned <= most
+        # An optimizer makes at most one update per call of `apply`: those of a step that is run
+        # eagerly pass through here, those of a traced one only when it is traced.
+        run = self._capture.applies_run
+        traced = max(self._capture.applies - run, 0 if run else 1)
+        most = self._known_updates + self._calls * self._batches_per_call * traced
+        return 0 < self._first_planned <= most + run - self._run_before
 
     def _collected(self) -> list[Sample]:
         """Samples of the batches since the last look, from the device."""

@@ -80,13 +80,13 @@ class Taps:
         for replaced in reversed(self._replaced):
             replaced.__exit__()
         self._is_entered = False
-        self._forget()
+        self.forget()
 
     def find_new_layers(self) -> None:
         """Listen also to layers that were made in this step, by a layer that it built."""
         self._known.clear()
         self._find_layers()
-        self._forget()
+        self.forget()
 
     def take(self) -> list[Tap]:
         """What was heard since the last time and can be measured here, in the order of the calls.
@@ -109,14 +109,15 @@ class Taps:
                 )
             is_output = any(tensor is output for output in self._outputs)
             taps.append(_tap(name, layer, function, tensor, h.layer, main, False, is_output))
-        self._forget()
+        self.forget()
         return [tap for tap in taps if tap.source.tensor.shape[tap.source.axis]]
 
     def _listens(self) -> bool:
         """Whether the call at hand belongs to a training step, in the replica that measures."""
         return replicas.is_first() and (not self._only_in_tape or could_possibly_record())
 
-    def _forget(self) -> None:
+    def forget(self) -> None:
+        """Let go of what was heard."""
         self._heard.clear()
         self._outputs.clear()
         self._inside.clear()

@@ -144,6 +144,11 @@ class WatchedTraining:
         if self.sampler is not None:
             self.sampler.plan(steps, histogram_steps)
 
+    def rest(self) -> None:
+        """Nothing more is looked at, in a step that goes on without its watch."""
+        if self.sampler is not None:
+            self.sampler.rest()
+
     def collect(self) -> list[Sample]:
         """Samples that were taken since the last call, oldest first."""
         return [] if self.sampler is None else self.sampler.collect()

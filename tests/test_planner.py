@@ -21,6 +21,18 @@ def test_ends_of_epochs_of_known_length():
         assert found == ends
 
 
+def test_an_end_that_is_foreseen_anew():
+    """Updates were skipped: the last one is another; a stand-in for the epoch before stays."""
+    planner = Planner(0, batches_per_epoch=5)
+    planner.begin_epoch(0, 0)
+    planner.begin_epoch(1, 4)  # the first one ended with 4, and its stand-in is 5
+    assert planner.batches_left(4) == 1
+    planner.expect_end(1, 1, 6)
+    assert planner.next_due(EPOCH, 4, 4) == [5, 7]
+    assert planner.batches_left(5) == 0
+    assert Planner(0).batches_left(3) == 0
+
+
 def test_an_epoch_of_unknown_length():
     """The first update after the first epoch stands in for its last; then the length is known."""
     planner = Planner(0)

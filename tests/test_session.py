@@ -72,6 +72,31 @@ def test_epoch_of_unknown_length(tmp_path):
     assert list(scalars(tmp_path, "training/loss")) == [6, 9, 14]
 
 
+def test_the_end_of_an_epoch_with_skipped_updates(tmp_path):
+    """Where the optimizer leaves updates out, the last one of an epoch is still its last."""
+    keras.utils.set_random_seed(3)
+    old = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    model = keras.Sequential([L.Input((8, 8, 1)), L.Flatten(), L.Dense(3, name="out")])
+    keras.config.set_dtype_policy(old)
+    # The scale overflows float16, and is halved until it does not.
+    inner = keras.optimizers.SGD(0.1)
+    outer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=2.0**20)
+    compile_(model, optimizer=outer)
+    done = []
+
+    class Count(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            done.append(int(inner.iterations.numpy()))
+
+    recorder = Recorder()
+    options = {"update_freq": "epoch", "histogram_freq": 0, "detectors": [recorder]}
+    fit(model, tbwatch.Watch(tmp_path, **options), Count(), updates=12, epochs=3)
+    assert 0 < done[0] < 12, "some were skipped"
+    assert done[1:] == [done[0] + 12, done[0] + 24]
+    assert [record.step for record in recorder.records] == done
+
+
 def test_the_parts_one_by_one_make_the_series_of_watch(tmp_path):
     """Freely combined, the parts write the same tags at the same steps as Watch does."""
     parts = [
