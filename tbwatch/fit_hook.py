@@ -22,8 +22,7 @@ from tbwatch.ahead import build_ahead
 from tbwatch.capture import Capture
 from tbwatch.models import has_own_step, key_of
 from tbwatch.optimizers import variables_of
-
-logger = logging.getLogger("tbwatch")
+from tbwatch.telling import tell
 
 
 class FitHook:
@@ -158,7 +157,8 @@ def _warn_of_changed_flags(model: keras.Model, optimizer: Any) -> None:
     traced = {key_of(variable) for variable in variables_of(optimizer)}
     now = {key_of(variable) for variable in model.trainable_variables}
     if optimizer.built and traced != now:
-        logger.warning(
+        tell(
+            logging.WARNING,
             "tbwatch: `trainable` was changed without compile(), so Keras alone would go on "
             "training the %d variables it trained before; watched, the %d variables with "
             "trainable=True are trained. Call compile() after changing it.",

@@ -12,8 +12,7 @@ import keras
 from tbwatch.alerts import Alert
 from tbwatch.format import counted, listed, plain, shown
 from tbwatch.layout import Layout
-
-logger = logging.getLogger("tbwatch")
+from tbwatch.telling import tell
 
 MOST_NAMED = 3  # causes in the last line
 
@@ -86,4 +85,4 @@ def say(line: str) -> None:
         sys.stdout.write(f"tbwatch: {line}\n")
         sys.stdout.flush()
     else:
-        logger.info("tbwatch: %s", line)
+        tell(logging.INFO, "tbwatch: %s", line)

@@ -17,8 +17,7 @@ from tbwatch.format import counted
 from tbwatch.loop_hook import LoopHook
 from tbwatch.session import Session
 from tbwatch.sessions import is_watched
-
-logger = logging.getLogger("tbwatch")
+from tbwatch.telling import tell
 
 
 class LoopWatch:
@@ -118,7 +117,7 @@ class LoopWatch:
         self._model.stop_training = False
         if not replicas.is_chief(strategy):
             # The gradient that the chief sees is the sum over all workers.
-            logger.info("tbwatch: the chief watches; this worker writes nothing.")
+            tell(logging.INFO, "tbwatch: the chief watches; this worker writes nothing.")
             return
         session = Session(
             self._model, self._optimizer, LoopHook(), batches_per_call=self._updates_per_step

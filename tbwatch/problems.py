@@ -8,8 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tbwatch.format import told
-
-logger = logging.getLogger("tbwatch")
+from tbwatch.telling import tell
 
 
 class Problems:
@@ -34,7 +33,5 @@ class Problems:
         """Count a failure; the first one of its kind goes to the log."""
         self.counts[doing] += 1
         if self.counts[doing] == 1:
-            with contextlib.suppress(Exception):  # a log handler of the user that fails
-                logger.warning(
-                    "tbwatch: %s failed: %s. The training goes on; said once.", doing, told(error)
-                )
+            message = "tbwatch: %s failed: %s. The training goes on; said once."
+            tell(logging.WARNING, message, doing, told(error))

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from tbwatch import summaries
 from tbwatch.alerts import Alert
 from tbwatch.events import EventWriter
-
-logger = logging.getLogger("tbwatch")
+from tbwatch.telling import tell
 
 # After a failure to write: how long until the next try, in a new file; twice as long each time.
 RETRY_SECONDS = 10.0
@@ -117,8 +116,9 @@ class RunWriter:
 
     def _tell_of(self, neighbours: Sequence[int]) -> None:
         if neighbours and not self._has_told:
-            self._has_told = True  # first: a log handler may raise
-            logger.warning(
+            self._has_told = True
+            tell(
+                logging.WARNING,
                 "tbwatch: process %s writes into %s too, so the records of one will hide those of "
                 "the other. Give each run a log_dir of its own.",
                 ", ".join(map(str, neighbours)),

@@ -28,9 +28,8 @@ from tbwatch.problems import Problems
 from tbwatch.record import Record
 from tbwatch.recording import numbers_of, record_of_end, record_of_logs, to_record
 from tbwatch.sample import Request, Sample
+from tbwatch.telling import tell
 from tbwatch.watched_training import WatchedTraining
-
-logger = logging.getLogger("tbwatch")
 
 # Updates that can be sampled between two looks of the host.
 LEAST_SLOTS = 4
@@ -140,7 +139,7 @@ class Session:
         if not self._has_said_unheard:
             has_any = bool(self._model.trainable_variables)
             reason = self._hook.unheard if has_any else "the model has no trainable variables"
-            logger.warning("tbwatch: nothing was watched: %s.", reason)
+            tell(logging.WARNING, "tbwatch: nothing was watched: %s.", reason)
         self._has_said_unheard = True
 
     def _started_at(self) -> int:
@@ -161,7 +160,7 @@ class Session:
         )
         self._layout = self._history.with_first_values(layout)
         if layout.frozen:
-            logger.info("tbwatch: frozen by trainable=False: %s", ", ".join(layout.frozen))
+            tell(logging.INFO, "tbwatch: frozen by trainable=False: %s", ", ".join(layout.frozen))
         for part in self._parts:
             part.start(self._model, self._layout)
 

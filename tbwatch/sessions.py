@@ -12,8 +12,7 @@ import keras
 from tbwatch import replicas
 from tbwatch.fit_hook import fit_hook
 from tbwatch.session import Session
-
-logger = logging.getLogger("tbwatch")
+from tbwatch.telling import tell
 
 
 def session_of(
@@ -29,11 +28,11 @@ def session_of(
     if optimizer is None:
         optimizer = model.optimizer
     if optimizer is None:
-        logger.warning("tbwatch: nothing is watched: the model has no optimizer.")
+        tell(logging.WARNING, "tbwatch: nothing is watched: the model has no optimizer.")
         return None
     reason = replicas.refusal(model.distribute_strategy)
     if reason:
-        logger.warning("tbwatch: nothing is watched: %s.", reason)
+        tell(logging.WARNING, "tbwatch: nothing is watched: %s.", reason)
         return None
     for session in Session.every:
         if session.is_of(model, optimizer) and not session.is_over:

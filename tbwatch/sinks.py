@@ -6,8 +6,7 @@ import logging
 from collections.abc import Callable, Collection
 
 from tbwatch.alerts import SEVERITIES, Alert
-
-logger = logging.getLogger("tbwatch")
+from tbwatch.telling import tell
 
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "critical": logging.ERROR}
 
@@ -20,7 +19,7 @@ def log(alert: Alert, beside_progress_bar: bool = False) -> None:
         beside_progress_bar: begin a new line first, so that it does not continue Keras' bar.
     """
     level = logging.INFO if alert.state == "cleared" else _LEVELS[alert.severity]
-    logger.log(level, "%stbwatch: %s", "\n" if beside_progress_bar else "", alert)
+    tell(level, "%stbwatch: %s", "\n" if beside_progress_bar else "", alert)
 
 
 def check_on_alert(on_alert: Callable[[Alert], object] | None) -> None:

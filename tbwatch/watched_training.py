@@ -17,9 +17,8 @@ from tbwatch.models import frozen_names, innermost, key_of, setup_of
 from tbwatch.sample import Request, Sample
 from tbwatch.sampler import Sampler
 from tbwatch.taps import Tap
+from tbwatch.telling import tell
 from tbwatch.watched import Watched, WatchedActivations
-
-logger = logging.getLogger("tbwatch")
 
 
 class WatchedTraining:
@@ -100,7 +99,8 @@ class WatchedTraining:
         given = {key_of(v) for v in [*optimizers.variables_of(self.optimizer), *variables]}
         withheld = self.variables.names_besides(given)
         if withheld:
-            logger.info(
+            tell(
+                logging.INFO,
                 "tbwatch: the training step does not give these to model.optimizer, so their "
                 "gradients are not known: %s",
                 ", ".join(withheld),

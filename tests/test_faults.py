@@ -22,7 +22,7 @@ import tbwatch
 from tbwatch import events, run_writer
 from tbwatch.alerts import Finding
 from tbwatch.reader import read_run
-from tests.nets import convnet, fit
+from tests.nets import compile_, convnet, fit
 from tests.nets import events as all_events
 from tests.program import Program
 from tests.test_disk import _At as At
@@ -276,6 +276,33 @@ def test_a_log_handler_that_raises_stops_nothing(tmp_path):
         logging.getLogger("tbwatch").removeHandler(handler)
     assert int(model.optimizer.iterations.numpy()) == 3
     assert [(alert.step, alert.state) for alert in told] == [(3, "raised"), (3, "cleared")]
+
+
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
+@pytest.mark.parametrize("frozen", [["conv1"], ["conv1", "fc1", "out"]])
+def test_a_log_handler_that_raises_is_not_heard_while_a_step_is_traced(frozen, tmp_path):
+    """Nor where a fit ends: it is told of frozen weights, and of a net that is not watched."""
+
+    class Raises(logging.Handler):
+        def emit(self, record):
+            told.append(record.levelno)
+            raise OSError("the log is gone")
+
+    handler, told, logger = Raises(), [], logging.getLogger("tbwatch")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        model = convnet()
+        for name in frozen:
+            model.get_layer(name).trainable = False
+        watch = tbwatch.Watch(tmp_path)
+        fit(compile_(model), watch, updates=5)
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+    assert told
+    if len(frozen) == 1:
+        assert [record.step for record in read_run(tmp_path).samples] == [1, 2, 3, 4, 5]
 
 
 # --------------------------------------------------------------------------------------- the disk

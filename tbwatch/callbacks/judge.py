@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 
@@ -19,8 +18,7 @@ from tbwatch.layout import Layout
 from tbwatch.parts import View
 from tbwatch.record import Record
 from tbwatch.selection import Pattern, Selection
-
-logger = logging.getLogger("tbwatch")
+from tbwatch.telling import tell
 
 
 class Judge(PartCallback):
@@ -96,9 +94,8 @@ class Judge(PartCallback):
         model = self._watched() if self._watched is not None else None
         if model is not None and sinks.stops(alert, self.stop_on):
             model.stop_training = True
-        with contextlib.suppress(Exception):  # a log handler of the user that fails
-            has_bar = (self.params or {}).get("verbose") in (1, "auto")
-            sinks.log(alert, beside_progress_bar=has_bar)
+        has_bar = (self.params or {}).get("verbose") in (1, "auto")
+        sinks.log(alert, beside_progress_bar=has_bar)
         if self.on_alert is not None:
             self.on_alert(alert)
 
@@ -120,10 +117,8 @@ class Judge(PartCallback):
         """A detector that fails is told of once; the others go on."""
         name = getattr(detector, "name", "") or repr(detector)
         if name not in self._reported:
-            with contextlib.suppress(Exception):  # as above
-                logger.warning(
-                    "tbwatch: the detector %s failed: %r; the others go on. Said once.", name, error
-                )
+            message = "tbwatch: the detector %s failed: %r; the others go on. Said once."
+            tell(logging.WARNING, message, name, error)
         self._reported.add(name)
 
 

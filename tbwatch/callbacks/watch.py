@@ -32,9 +32,8 @@ from tbwatch.format import counted
 from tbwatch.layout import Layout
 from tbwatch.parts import Part
 from tbwatch.selection import LayerSelection, Pattern, Selection
+from tbwatch.telling import tell
 from tbwatch.verdict import nothing_recorded, ranked, report
-
-logger = logging.getLogger("tbwatch")
 
 
 class Watch(SharedCallback):
@@ -112,10 +111,11 @@ class Watch(SharedCallback):
             raise TypeError(f"optimizer must be a Keras optimizer, or None; got {optimizer!r}.")
         self.optimizer = optimizer
         if self._is_for_fit and replicas.has_workers():
-            logger.warning(
+            tell(
+                logging.WARNING,
                 "tbwatch: TF_CONFIG names several workers, and fit of Keras 3 fails under "
                 "MultiWorkerMirroredStrategy, watched or not; write the loop yourself and watch it "
-                "with tbwatch.attach."
+                "with tbwatch.attach.",
             )
         chosen: dict[str, Any] = {"include": include, "exclude": exclude}
         selection = Selection(include, exclude)
