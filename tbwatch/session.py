@@ -189,8 +189,10 @@ class Session:
         numbers = numbers_of(logs) if self._hook.gives_numbers else {}
         loss = numbers.get("loss", 0.0)
         is_news = not math.isfinite(loss) and not self._logged_nonfinite
-        ends_soon = self._ends_an_epoch_soon()
-        if is_news or ends_soon or self._may_have_sampled():
+        left = self._batches_to_wanted_end()
+        if left:
+            self._planner.expect_end(self._epoch, left, self._training.batches_done)
+        if is_news or left or self._may_have_sampled():
             with self.problems.caught("handling a sample"):
                 samples = self._collected()
                 if samples and not self._hook.gives_numbers:
@@ -210,19 +212,15 @@ class Session:
             # Another callback had the step rebuilt, as train_on_batch does.
             self._hook.attach(self._capture, self.flush)
 
-    def _ends_an_epoch_soon(self) -> bool:
-        """Whether the next call ends an epoch whose last update is wanted; says which that is.
+    def _batches_to_wanted_end(self) -> int:
+        """Batches of the next call, if that ends an epoch whose last update is wanted; else 0.
 
-        At the beginning nobody knows: updates are skipped, or an optimizer has not its turn in
-        every batch.
+        Which update that is nobody knows at the beginning of the epoch: updates are skipped, or an
+        optimizer has not its turn in every batch.
         """
         left = self._planner.batches_left(self._batches)
-        if not 0 < left <= self._batches_per_call:
-            return False
-        if not any(part.schedule.is_epoch_due(self._epoch) for part in self._parts):
-            return False
-        self._planner.expect_end(self._epoch, left, self._training.batches_done)
-        return True
+        is_wanted = any(part.schedule.is_epoch_due(self._epoch) for part in self._parts)
+        return left if is_wanted and left <= self._batches_per_call else 0
 
     def forget_calls(self) -> None:
         """A step of a loop has ended, and what layers handed on in it."""
