@@ -50,8 +50,9 @@ class Replaced:
         if self._attributes.get(self._name) is not self._replacement:
             return  # somebody has put another one there since, which stands on ours
         own = self._own
-        while (below := getattr(own, "of", None)) and not below._is_entered:
-            own = below._own  # left before the one that came later
+        # One that came earlier may have been left already.
+        while isinstance(below := getattr(own, "of", None), Replaced) and not below._is_entered:
+            own = below._own
         if own is None:
             del self._attributes[self._name]
         else:
