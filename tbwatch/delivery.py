@@ -90,8 +90,8 @@ class Delivery:
         judged = [(part, alert) for part in members for alert in self._judged(part, record)]
         fresh = run.add([alert for _, alert in judged])
         values = list(summaries.packed_record(record))
+        active = sum(part.count_active_alerts() for part in members)
         if record.quantities:
-            active = sum(part.count_active_alerts() for part in members)
             values += summaries.run_scalars(record, active)
             for part in due:
                 with self._problems.caught(f"summaries of {type(part).__name__}"):
@@ -106,9 +106,7 @@ class Delivery:
         if with_alerts:
             values.append(summaries.packed_alerts(run.list_to_write(whole=record.is_last)))
         # A second fit goes on with what held at the end of the first, and need not raise it anew.
-        goes_on = (record.is_last or not run.says_what_holds) and any(
-            part.count_active_alerts() for part in members
-        )
+        goes_on = active and (record.is_last or not run.says_what_holds)
         if with_alerts or goes_on:
             holding = [alert for part in members for alert in part.holding()]
             values.append(summaries.packed_holding(holding))

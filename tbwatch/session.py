@@ -219,8 +219,9 @@ class Session:
         optimizer has not its turn in every batch.
         """
         left = self._planner.batches_left(self._batches)
-        is_wanted = any(part.schedule.is_epoch_due(self._epoch) for part in self._parts)
-        return left if is_wanted and left <= self._batches_per_call else 0
+        if left > self._batches_per_call:  # nearly always: asked at every batch
+            return 0
+        return left if any(p.schedule.is_epoch_due(self._epoch) for p in self._parts) else 0
 
     def forget_calls(self) -> None:
         """A step of a loop has ended, and what layers handed on in it."""

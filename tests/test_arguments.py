@@ -79,6 +79,10 @@ def test_a_grid_that_is_none(grid, tmp_path):
     """At once, not at the first picture."""
     with pytest.raises(TypeError, match="grid"):
         tbwatch.KernelGrid(tmp_path, grid=grid)
+
+
+def test_a_grid_without_rows_and_layers_that_are_no_names(tmp_path):
+    """Each by its own name."""
     with pytest.raises(ValueError, match="a side is 0"):
         tbwatch.KernelGrid(tmp_path, grid=(0, 8))
     with pytest.raises(TypeError, match="layers must be a layer name, a list of them, or None"):

@@ -320,7 +320,7 @@ def test_an_eager_loop_hears_its_own_step_only(tmp_path):
     options = {"optimizer": optimizer, "update_freq": 1, "detectors": [recorder]}
     with tbwatch.attach(model, tmp_path, **options) as watch:
         for _ in range(3):
-            means = [float(tf.reduce_mean(model.layers[0](x)))]
+            mean = float(tf.reduce_mean(model.layers[0](x)))
             watch.step(loss=step(x, y))
             with tf.GradientTape() as tape:
                 tape.watch(x)
@@ -330,7 +330,7 @@ def test_an_eager_loop_hears_its_own_step_only(tmp_path):
             watch.step()
             assert not taps._heard
             known = recorder.records[-1].activation("activation_mean")[0]
-            np.testing.assert_allclose(known, means[0], rtol=1e-5)
+            np.testing.assert_allclose(known, mean, rtol=1e-5)
 
 
 @pytest.mark.parametrize("order", ["first", "last"])

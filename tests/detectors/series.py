@@ -65,7 +65,7 @@ def changes(
     return [(step, state) for step, state, *_ in events(detectors, records)]
 
 
-def ended(records):
+def ended(records: list[Record]) -> list[Record]:
     """With the record that ends a fit: no quantities, the values of the last one."""
     last = records[-1]
     return [*records, dataclasses.replace(last, quantities={}, activations={}, is_last=True)]
