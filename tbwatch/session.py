@@ -13,26 +13,17 @@ import keras
 
 from tbwatch.capture import Capture
 from tbwatch.delivery import Delivery
+from tbwatch.fit_records import FitRecords
 from tbwatch.history import history_of
 from tbwatch.hook import Hook
 from tbwatch.layout import Layout
-from tbwatch.parts import (
-    Part,
-    View,
-    activations_watched_by_any,
-    wanted_by_any,
-    watched_by_any,
-)
-from tbwatch.planner import Planner
+from tbwatch.lookout import Lookout
+from tbwatch.parts import Part, activations_watched_by_any, wanted_by_any, watched_by_any
 from tbwatch.problems import Problems
-from tbwatch.record import Record
-from tbwatch.recording import numbers_of, record_of_end, record_of_logs, to_record
-from tbwatch.sample import Request, Sample
+from tbwatch.recording import numbers_of
+from tbwatch.sample import Request
 from tbwatch.telling import tell
 from tbwatch.watched_training import WatchedTraining
-
-# Updates that can be sampled between two looks of the host.
-LEAST_SLOTS = 4
 
 
 class Session:
@@ -60,18 +51,9 @@ class Session:
         self._model = model
         self._optimizer = optimizer
         self._hook = hook
-        self._given_batches_per_call = batches_per_call
         self._history = history_of(model)
         self._parts: list[Part] = []
         self.problems = Problems()
-        self._delivery = Delivery(self.problems, lambda: self._training.flight_log())
-        self._last: Record | None = None
-        self._has_ended = False
-        self._layout: Layout | None = None
-        self._epoch = 0
-        self._batches = self._batches_before_epoch = 0
-        self._known_updates = self._calls = self._first_planned = self._run_before = 0
-        self._logged_nonfinite = self._sampled_before = False
         self._training = WatchedTraining(
             model,
             optimizer,
@@ -87,10 +69,16 @@ class Session:
             on_failure=lambda error: self.problems.report("sampling", error),
             skips_first_trace=hook.skips_first_trace,
         )
-        self._batches_at_start, self._has_said_unheard = self._training.batches_done, False
-        self._batches_per_epoch = batches_per_epoch
-        self._planner = Planner(0)
-        self._has_begun = False
+        self._lookout = Lookout(self._capture, batches_per_epoch, batches_per_call)
+        self._delivery = Delivery(self.problems, self._training.flight_log)
+        self._records = FitRecords(
+            self._training,
+            self._delivery,
+            is_due=self._lookout.is_due,
+            streaks_of=lambda activation: self._history.streaks_of(optimizer, activation),
+        )
+        self._batches_at_start = self._training.batches_done
+        self._has_begun = self._has_ended = self._has_said_unheard = False
         Session.every.add(self)
 
     def watches(self, optimizer: keras.optimizers.Optimizer) -> bool:
@@ -121,11 +109,11 @@ class Session:
         if was_watched and not self._has_ended:
             self._has_ended = True
             with self.problems.caught("judging the run as a whole"):
-                self._dispatch_end()
+                self._records.of_end(self._parts)
         self._parts = [part for part in self._parts if all(part is not p for p in parts)]
         if self._parts or not was_watched:
             return
-        if not self._capture.applies and self._batches:
+        if not self._capture.applies and self._lookout.batches:
             self._say_unheard()
         self._hook.detach(self._capture)
         self._delivery.close()
@@ -142,15 +130,10 @@ class Session:
             tell(logging.WARNING, "tbwatch: nothing was watched: %s.", reason)
         self._has_said_unheard = True
 
-    def _started_at(self) -> int:
-        """Updates that the optimizer had made when it was first watched."""
-        return self._history.start_of(self._optimizer, self._training.updates_done)
-
     def _request(self) -> Request:
         """What a sample has to hold for the parts that have joined; asked at the first trace."""
-        with_histograms = [part.schedule for part in self._parts if part.histogram_kinds]
-        histogram_slots = self._planner.most_within(with_histograms, self._batches_per_call)
-        return wanted_by_any(self._parts, self._slots, histogram_slots)
+        histogram_slots = self._lookout.histogram_slots(self._parts)
+        return wanted_by_any(self._parts, self._lookout.slots, histogram_slots)
 
     def _on_layout(self, layout: Layout) -> None:
         setup = layout.setup
@@ -158,11 +141,11 @@ class Session:
         layout = dataclasses.replace(
             layout, setup=dataclasses.replace(setup, optimizers=optimizers)
         )
-        self._layout = self._history.with_first_values(layout)
+        self._records.layout = layout = self._history.with_first_values(layout)
         if layout.frozen:
             tell(logging.INFO, "tbwatch: frozen by trainable=False: %s", ", ".join(layout.frozen))
         for part in self._parts:
-            part.start(self._model, self._layout)
+            part.start(self._model, layout)
 
     # ----------------------------------------------------------------------------------- each batch
 
@@ -173,55 +156,36 @@ class Session:
         if not self._has_begun:
             self._has_begun = True
             # Not in __init__: a callback behind us may have restored an interrupted run since.
-            per_update = self._training.batches_per_update
-            self._planner = Planner(self._started_at(), per_update, self._batches_per_epoch)
-        self._epoch = epoch
-        self._batches_before_epoch = self._training.batches_done
-        self._planner.begin_epoch(epoch, self._batches_before_epoch)
-        self._plan(self._training.updates_done)
+            done = self._training.updates_done
+            self._lookout.start(self._history.start_of(self._optimizer, done))
+        self._records.epoch = epoch
+        self._lookout.begin_epoch(epoch, self._parts)
 
     def end_batch(self, part: Part, batch: int, logs: Mapping[str, Any] | None) -> None:
         """A batch (from 0), or an execution of several that ends with it, has been trained."""
         if not self._is_first(part):
             return
-        self._calls += 1
-        self._batches = batch + 1
+        may_have_samples = self._lookout.end_batch(batch, self._parts)
         numbers = numbers_of(logs) if self._hook.gives_numbers else {}
-        loss = numbers.get("loss", 0.0)
-        is_news = not math.isfinite(loss) and not self._logged_nonfinite
-        left = self._batches_to_wanted_end()
-        if left:
-            self._planner.expect_end(self._epoch, left, self._training.batches_done)
-        if is_news or left or self._may_have_sampled():
+        is_news = self._records.is_news(numbers)
+        if is_news or may_have_samples:
             with self.problems.caught("handling a sample"):
-                samples = self._collected()
-                if samples and not self._hook.gives_numbers:
-                    numbers = numbers_of(logs)
+                samples = self._training.collect()
+                self._lookout.plan(self._parts)
                 if any(not math.isfinite(sample.values["loss"]) for sample in samples):
                     is_news = False  # it was sampled, planned or not
                 for sample in samples:
                     # The logs are those of the last batch of an execution.
-                    known = numbers if sample is samples[-1] else {}
-                    self._dispatch(self._record(sample, known), sample)
+                    known = numbers_of(logs) if sample is samples[-1] else {}
+                    self._records.of_sample(sample, known, self._parts)
         if is_news:
             with self.problems.caught("handling the logs"):
-                self._dispatch_logs(numbers)
-        self._logged_nonfinite = not math.isfinite(loss)
+                self._records.of_logs(numbers, self._parts)
+        self._records.remember(numbers)
         self._delivery.flush_if_due()
         if self.is_over:
             # Another callback had the step rebuilt, as train_on_batch does.
             self._hook.attach(self._capture, self.flush)
-
-    def _batches_to_wanted_end(self) -> int:
-        """Batches of the next call, if that ends an epoch whose last update is wanted; else 0.
-
-        Which update that is nobody knows at the beginning of the epoch: updates are skipped, or an
-        optimizer has not its turn in every batch.
-        """
-        left = self._planner.batches_left(self._batches)
-        if left > self._batches_per_call:  # nearly always: asked at every batch
-            return 0
-        return left if any(p.schedule.is_epoch_due(self._epoch) for p in self._parts) else 0
 
     def forget_calls(self) -> None:
         """A step of a loop has ended, and what layers handed on in it."""
@@ -231,13 +195,7 @@ class Session:
         """An epoch (from 0) has ended: what was recorded of it goes to the disk."""
         if not self._is_first(part):
             return
-        if not self._planner.knows_epochs:
-            done = self._training.batches_done
-            # Keras lets the optimizer count once more when a generator runs dry, and counts too
-            # many batches itself when an execution of several is cut short.
-            counted = done - self._batches_before_epoch
-            batches = self._batches if self._batches_per_call == 1 else counted
-            self._planner.end_epoch(epoch, batches, done)
+        self._lookout.end_epoch()
         self.flush()
 
     def begin_validation(self) -> None:
@@ -250,77 +208,3 @@ class Session:
 
     def _is_first(self, part: Part) -> bool:
         return bool(self._parts) and part is self._parts[0]
-
-    def _plan(self, done: int) -> None:
-        """Plan the next due updates after `done`."""
-        planned, histograms = self._planner.plan(
-            [(part.schedule, bool(part.histogram_kinds)) for part in self._parts], done, self._slots
-        )
-        self._known_updates, self._calls = done, 0
-        self._run_before = self._capture.applies_run
-        self._first_planned = planned[0] if planned else 0
-        self._training.plan(planned, histograms)
-
-    def _may_have_sampled(self) -> bool:
-        """Whether a planned update may have happened since the last look; asks the host alone."""
-        # An optimizer makes at most one update per call of `apply`: those of a step that is run
-        # eagerly pass through here, those of a traced one only when it is traced.
-        run = self._capture.applies_run
-        traced = max(self._capture.applies - run, 0 if run else 1)
-        most = self._known_updates + self._calls * self._batches_per_call * traced
-        return 0 < self._first_planned <= most + run - self._run_before
-
-    def _collected(self) -> list[Sample]:
-        """Samples of the batches since the last look, from the device."""
-        samples = self._training.collect()
-        self._plan(self._training.updates_done)
-        return samples
-
-    @property
-    def _batches_per_call(self) -> int:
-        given = self._given_batches_per_call
-        return given or max(int(self._model.steps_per_execution or 1), 1)
-
-    @property
-    def _slots(self) -> int:
-        # More than one per batch, for training steps that apply an optimizer more than once.
-        return max(2 * self._batches_per_call, LEAST_SLOTS)
-
-    def _record(self, sample: Sample, logs: Mapping[str, float]) -> Record:
-        assert self._layout is not None
-        is_first, self._sampled_before = not self._sampled_before, True
-        return to_record(
-            sample,
-            self._layout,
-            epoch=self._epoch,
-            logs=logs,
-            judged=not self._training.overwrites_weights(sample.step),
-            is_first_sample=is_first,
-            streaks_of=lambda activation: self._history.streaks_of(self._optimizer, activation),
-        )
-
-    def _dispatch(self, record: Record, sample: Sample) -> None:
-        # The loss has become NaN or infinite: news for all but those who only want histograms.
-        first = record.loss_is_nonfinite and not self._logged_nonfinite
-        is_news = first or not sample.planned
-        due = [
-            part
-            for part in self._parts
-            if self._planner.is_due(part.schedule, record.step)
-            or (is_news and not part.schedule.growing)
-        ]
-        self._last = record
-        self._delivery.deliver(View(record, sample.histograms), self._parts, due)
-
-    def _dispatch_logs(self, logs: Mapping[str, float]) -> None:
-        """The loss of an update became NaN or infinite where the step does not show it."""
-        layout = self._layout or Layout(())
-        record = record_of_logs(self._training.updates_done, layout, self._epoch, logs)
-        self._delivery.deliver(View(record, {}), self._parts, self._parts)
-
-    def _dispatch_end(self) -> None:
-        """What rules need to judge the run as a whole."""
-        if self._last is None:
-            return
-        record = record_of_end(self._last, self._training.updates_done)
-        self._delivery.deliver(View(record, {}), self._parts, self._parts)
