@@ -43,6 +43,17 @@ class Span:
 def read_file(file: Path, notes: Notes, span: Span) -> Iterator[Decoded]:
     """What the undamaged events hold for us; only one of them is in memory at a time."""
     decoder = EventDecoder()
+    for event, offset in events_of(file, notes):
+        span.extend(event.wall_time)
+        decoded = decoder.decode(event)
+        for problem in decoded.problems:
+            notes.add(problem, offset)
+        if any(part is not None for part in (decoded.record, decoded.alerts)):
+            yield decoded
+
+
+def events_of(file: Path, notes: Notes) -> Iterator[tuple[event_pb2.Event, int]]:
+    """The undamaged events of a file, and the byte at which each begins; the rest is noted."""
     try:
         with file.open("rb") as stream:
             for frame in read_frames(stream, os.fstat(stream.fileno()).st_size):
@@ -54,12 +65,7 @@ def read_file(file: Path, notes: Notes, span: Span) -> Iterator[Decoded]:
                 except DecodeError:
                     notes.add("record left out: not a TensorBoard event", frame.offset)
                     continue
-                span.extend(event.wall_time)
-                decoded = decoder.decode(event)
-                for problem in decoded.problems:
-                    notes.add(problem, frame.offset)
-                if any(part is not None for part in (decoded.record, decoded.alerts)):
-                    yield decoded
+                yield event, frame.offset
     except OSError as error:
         notes.add(f"cannot be read: {error.strerror or error}", 0)
 

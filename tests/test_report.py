@@ -17,7 +17,7 @@ from tbwatch import notebook, summaries
 from tbwatch.cli import main
 from tbwatch.events import EventWriter
 from tbwatch.reader import ReadError, read_run
-from tbwatch.tab import picture, recorded
+from tbwatch.tab import picture, recorded, thinning
 from tbwatch.testing import make_layout, make_record
 from tests.board import write_run
 from tests.browser import Browser, needs_browser
@@ -106,7 +106,7 @@ def test_a_long_run_is_thinned_out_evenly(tmp_path):
     layout = make_layout(*(f"d{n}/kernel" for n in range(500)))
     write_run(tmp_path, [make_record(step, layout) for step in range(1, 1001)])
     series = recorded.series_of(read_run(tmp_path), "update_ratio")
-    assert len(series.steps) == recorded.MOST_NUMBERS // 500 == len(series.values)
+    assert len(series.steps) == thinning.MOST_NUMBERS // 500 == len(series.values)
     assert (series.steps[0], series.steps[-1]) == (1, 1000)
     gaps = np.diff(series.steps)
     assert set(gaps.tolist()) == {2, 3}

@@ -13,13 +13,8 @@ from tensorboard import errors
 from tensorboard.data import provider as tb
 
 from tbwatch import format as fmt
-from tbwatch.alerts import Alert
-from tbwatch.decoding import alerts_from_text
 from tbwatch.histogram import MAGNITUDES
-from tbwatch.layout import Layout
-from tbwatch.layout_json import layout_from_json
-from tbwatch.quantities import ACTIVATION_NAMES, NAMES, RUN_NAMES
-from tbwatch.reader import holding_of, joined
+from tbwatch.quantities import NAMES, RUN_NAMES
 from tbwatch.record import UPDATE_VALUES
 from tbwatch.run_files import natural
 from tbwatch.tab.answers import (
@@ -32,11 +27,17 @@ from tbwatch.tab.answers import (
     run_answer,
     with_nonfinite,
 )
+from tbwatch.tab.tags import (
+    HISTOGRAM_PREFIXES,
+    alerts_in,
+    held_in,
+    last_update,
+    layout_in,
+    shown_name,
+)
 
 # More records than any loader keeps.
 _ALL = 100_000
-# Kinds of histograms as they stand before the name of a variable in a tag.
-HISTOGRAM_PREFIXES = ("weights", "biases", "gradients", "updates", "activations")
 
 
 class Source:
@@ -56,7 +57,7 @@ class Source:
         found = self._list_tensors()
         texts = self._read(None, [fmt.ALERTS_TAG, fmt.HOLDING_TAG])
         heads = [
-            Head(run, shown_name(run), _last_update(found[run]), *_alerts(texts.get(run, {}))[:2])
+            Head(run, shown_name(run), last_update(found[run]), *alerts_in(texts.get(run, {}))[:2])
             for run in sorted(found, key=natural)
         ]
         return [head_answer(head) for head in heads]
@@ -68,13 +69,13 @@ class Source:
             NotFoundError: if there is no such run.
         """
         tags = self._tags(run)
-        layout, problem = _layout(tags)
+        layout, problem = layout_in(tags)
         texts = self._read([run], [fmt.ALERTS_TAG, fmt.HOLDING_TAG]).get(run, {})
-        alerts, holding, problems = _alerts(texts)
+        alerts, holding, problems = alerts_in(texts)
         return run_answer(
-            Head(run, shown_name(run), _last_update(tags), alerts, holding),
+            Head(run, shown_name(run), last_update(tags), alerts, holding),
             layout,
-            _held(tags),
+            held_in(tags),
             [problem] * bool(problem) + problems,
         )
 
@@ -85,14 +86,14 @@ class Source:
             NotFoundError: if there is no such run, or no such quantity in it.
         """
         tags = self._tags(run)
-        held = _held(tags)
+        held = held_in(tags)
         if quantity not in held:
             raise errors.NotFoundError(
                 f"run {run!r} has no {quantity!r}; it has: {', '.join(held)}"
             )
         if quantity in RUN_NAMES:
             return self._of_run(run, quantity)
-        layout, _ = _layout(tags)
+        layout, _ = layout_in(tags)
         columns = len(layout) if quantity in NAMES else len(layout.activations)
         found = self._columns(run, [quantity], columns)[0]
         if not np.isnan(found.values).any():
@@ -209,63 +210,6 @@ class Source:
             run_tag_filter=tb.RunTagFilter(runs=runs, tags=tags),
         )
         return found
-
-
-def shown_name(run: str) -> str:
-    """The log directory of a run: records are in a sub-run of it.
-
-    Example:
-        >>> shown_name("mnist/run1/tbwatch"), shown_name("tbwatch")
-        ('mnist/run1', '.')
-    """
-    head, _, last = run.replace("\\", "/").rpartition("/")
-    return (head or ".") if last == fmt.SUBRUN else run
-
-
-def _held(tags: Mapping[str, Any]) -> list[str]:
-    """Quantities of a run."""
-    named = [name for name in (*NAMES, *ACTIVATION_NAMES) if fmt.quantity_tag(name) in tags]
-    return [*named, *(RUN_NAMES if fmt.UPDATE_TAG in tags else ())]
-
-
-def _last_update(tags: Mapping[str, Any]) -> int:
-    return max((int(series.max_step) for series in tags.values()), default=0)
-
-
-def _layout(tags: Mapping[str, Any]) -> tuple[Layout, str]:
-    """The watched variables of a run, and what is wrong with them in a sentence."""
-    series = tags.get(fmt.UPDATE_TAG) or tags.get(fmt.END_TAG)
-    if series is None:
-        return Layout(()), "no record of an update could be read yet"
-    try:
-        data = fmt.decode_metadata(series.plugin_content)
-        return layout_from_json(data.get("layout") or {}), ""
-    except ValueError as error:
-        return Layout(()), str(error)
-
-
-def _alerts(
-    texts: Mapping[str, Sequence[Any]],
-) -> tuple[list[Alert], list[Alert], list[str]]:
-    """All alerts, one for each cause that holds now, and what could not be read."""
-    alerts: list[Alert] = []
-    held: list[Alert] | None = None
-    problems: list[str] = []
-    for tag in (fmt.ALERTS_TAG, fmt.HOLDING_TAG):
-        for point in texts.get(tag, ()):
-            try:
-                found, wrong = alerts_from_text(point.numpy.item())
-            except (ValueError, AttributeError) as error:
-                problems.append(str(error))
-                continue
-            problems += wrong
-            if tag == fmt.ALERTS_TAG:
-                alerts = joined(alerts, found)
-            else:
-                held = found
-    if held is None:
-        held = list(holding_of(alerts).values())
-    return alerts, held, list(dict.fromkeys(problems))
 
 
 def _is_floats(array: np.ndarray, columns: int) -> bool:
