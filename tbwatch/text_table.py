@@ -43,7 +43,6 @@ def wrapped(text: str, first: str, following: str, width: int) -> list[str]:
         width,
         initial_indent=first,
         subsequent_indent=following,
-        drop_whitespace=True,
         break_long_words=False,
         break_on_hyphens=False,
     ) or [first.rstrip()]

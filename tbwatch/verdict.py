@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 
 from tbwatch.alerts import SEVERITIES, Alert
-from tbwatch.format import listed, plain, shown
+from tbwatch.format import listed, shown
+from tbwatch.text_table import wrapped
 
 _INDENT = "   "
 MOST_NAMED = 4
@@ -44,24 +44,24 @@ def report(
     for number, alert in enumerate(ranked(holding), 1):
         names = listed(list(map(shown, alert.variables)), MOST_NAMED)
         head = f"{alert.severity} {alert.diagnosis}, since update {alert.first_seen}: {names}"
-        lines += _wrapped(head, f"{number}. ", _INDENT, width)
-        lines += _wrapped(alert.message, _INDENT, _INDENT, width)
+        lines += wrapped(head, f"{number}. ", _INDENT, width)
+        lines += wrapped(alert.message, _INDENT, _INDENT, width)
         if alert.remedy:
-            lines += _wrapped(alert.remedy, _INDENT + "-> ", _INDENT + "   ", width)
+            lines += wrapped(alert.remedy, _INDENT + "-> ", _INDENT + "   ", width)
     if not holding and cleared:
         lines.append("Nothing is left of what was found.")
     if cleared:
         past = ", ".join(f"{a.diagnosis} (updates {a.first_seen}-{a.last_seen})" for a in cleared)
-        lines += _wrapped(f"Cleared in the meantime: {past}.", "", _INDENT, width)
+        lines += wrapped(f"Cleared in the meantime: {past}.", "", _INDENT, width)
     if frozen:
-        lines += _wrapped(
+        lines += wrapped(
             f"Not trained, by trainable=False: {listed(list(map(shown, frozen)), MOST_NAMED)}.",
             "",
             _INDENT,
             width,
         )
     for note in notes:
-        lines += _wrapped(f"Note: {note}.", "", _INDENT, width)
+        lines += wrapped(f"Note: {note}.", "", _INDENT, width)
     return "\n".join(lines)
 
 
@@ -71,13 +71,4 @@ def nothing_recorded(width: int = 100) -> str:
         "Nothing was recorded: pass the watch to fit in `callbacks=`; if it was passed, the log "
         "says why."
     )
-    return "\n".join(_wrapped(told, "", "", width))
-
-
-def _wrapped(text: str, first: str, following: str, width: int) -> list[str]:
-    text = plain(text)
-    if not width:
-        return [first + text]
-    return textwrap.wrap(
-        text, width, initial_indent=first, subsequent_indent=following, break_on_hyphens=False
-    )
+    return "\n".join(wrapped(told, "", "", width))
