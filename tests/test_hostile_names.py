@@ -21,8 +21,8 @@ from tbwatch.reader import read_run
 from tbwatch.testing import make_record
 from tests.alert_cases import make_alert
 from tests.board import LOADERS, Server
+from tests.fault_programs import by_tensorboard
 from tests.nets import L, convnet, tags
-from tests.test_faults import by_tensorboard
 
 # Keras refuses "/" itself; TensorFlow refuses most of these as names of layers in a graph, but not
 # as names of variables.
