@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from tbwatch.alerts import Alert
 
+# What an alert about one variable names.
+A, B = ("a/kernel",), ("b/kernel",)
+
 
 def make_alert(**fields) -> Alert:
     """An alert of which the test names what matters."""
