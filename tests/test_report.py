@@ -21,7 +21,7 @@ from tbwatch.tab import picture, recorded, thinning
 from tbwatch.testing import make_layout, make_record
 from tests.board import write_run
 from tests.browser import Browser, needs_browser
-from tests.test_tab import (
+from tests.tab_runs import (
     ALERTS,
     LOST_FROM,
     UPDATES,

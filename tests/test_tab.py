@@ -2,71 +2,25 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import struct
-import subprocess
-import sys
-import types
 import urllib.error
 
 import numpy as np
 import pytest
-from tensorboard.plugins import base_plugin
-from werkzeug.test import Client
 
-from tbwatch import kernels, summaries
-from tbwatch.events import EventWriter
-from tbwatch.tab.loader import SAMPLES, Loader
-from tbwatch.tab.plugin import HealthPlugin
-from tbwatch.testing import make_layout, make_record
-from tests.alert_cases import make_alert
+from tbwatch import kernels
 from tests.board import LOADERS, Server, write_run
-
-ROOT = "/data/plugin/tbwatch"
-NAMES = ("conv1/kernel", "conv1/bias", "out/kernel")
-UPDATES = 300
-LOST_FROM = 250  # update at which the sick run's numbers are lost
-UNKNOWN_AT = 7  # update whose loss nobody reported
-
-
-def records(count=UPDATES, lost_from=None):
-    """Ratios that differ in every cell."""
-    layout = make_layout(*NAMES)
-    for step in range(1, count + 1):
-        ratios = 10.0 ** -(np.arange(3) + step / count)
-        if lost_from and step >= lost_from:
-            lost = {"update_norm": np.nan, "weight_nonfinite": [5.0, 0.0, 5.0], "loss": np.nan}
-            yield make_record(step, layout, update_ratio=[np.nan] * 3, **lost)
-        else:
-            known = step != UNKNOWN_AT
-            loss = {"loss": 2.0 / step if known else np.nan, "loss_is_known": known}
-            yield make_record(step, layout, update_ratio=ratios, learning_rate=step / 8, **loss)
-
-
-def pictures(record):
-    """Of each 100th update a histogram and a picture."""
-    if record.step % 100 == 1:
-        counts = np.zeros(4096)
-        counts[1016] = record.step  # of 1.0
-        yield summaries.histogram("weights/conv1/kernel", counts)
-        of_gradients = np.zeros((3, 4096))
-        of_gradients[1, [0, 1016]] = [2, 5]
-        yield summaries.packed_magnitudes(NAMES, of_gradients)
-        grid = kernels.put_kernels_on_grid(np.full((2, 2, 1, 4), record.step, np.float32))
-        yield summaries.image("kernels/conv1", kernels.to_png(grid), *grid.shape[:2])
-
-
-def alert(diagnosis, variable, step, state="raised", severity="warning"):
-    named = {"rule": diagnosis, "diagnosis": diagnosis, "variables": (variable,)}
-    return make_alert(**named, step=step, state=state, severity=severity)
-
-
-ALERTS = [
-    alert("nonfinite", "conv1/kernel", LOST_FROM, severity="critical"),
-    alert("dead_update", "out/kernel", 40),
-    alert("dead_update", "out/kernel", 60, state="cleared"),
-]
+from tests.tab_runs import (
+    ALERTS,
+    LOST_FROM,
+    NAMES,
+    ROOT,
+    UPDATES,
+    check_losses,
+    pictures,
+    records,
+    refused,
+    series,
+)
 
 
 @pytest.fixture(scope="module", name="log_dir")
@@ -88,41 +42,12 @@ def _server(request, log_dir):
     server.stop()
 
 
-def unpacked(content):
-    """A packed series, by NumPy alone."""
-    (length,) = struct.unpack_from("<I", content)
-    head = json.loads(content[4 : 4 + length])
-    values = np.frombuffer(content, "<f4", offset=4 + length)
-    return head, values.reshape(head["rows"], head["columns"])
-
-
-def series(server, run, quantity):
-    return unpacked(server.get(f"{ROOT}/series", run=run, quantity=quantity))
-
-
-def refused(server, path, **query):
-    """Status and sentence of a request that cannot be answered."""
-    with pytest.raises(urllib.error.HTTPError) as caught:
-        server.get(f"{ROOT}/{path}", **query)
-    return caught.value.code, json.loads(caught.value.read())["error"]
-
-
 def test_the_tab_is_listed_and_active(server):
     found = server.json("/data/plugins_listing")["tbwatch"]
     assert found["tab_name"] == "Training health"
     assert found["enabled"]
     module = server.get(found["loading_mechanism"]["module_path"]).decode()
     assert "export async function render()" in module
-
-
-def check_losses(head, losses):
-    """Those of the sick run, as they were written."""
-    assert head["steps"] == list(range(1, UPDATES + 1))
-    assert losses.shape == (UPDATES, 1)
-    expected = 2.0 / np.arange(1, LOST_FROM)
-    expected[UNKNOWN_AT - 1] = np.nan
-    np.testing.assert_allclose(losses[: LOST_FROM - 1, 0], expected, rtol=1e-6)
-    assert np.isposinf(losses[LOST_FROM - 1 :]).all(), "reported, and not finite"
 
 
 def test_what_is_of_the_whole_run(server):
@@ -262,19 +187,6 @@ def test_the_users_own_number_of_samples_wins(log_dir):
         server.stop()
 
 
-@pytest.mark.parametrize("load_fast", LOADERS)
-def test_an_empty_directory_and_a_run_that_begins_in_it(load_fast, tmp_path):
-    server = Server(tmp_path, load_fast)
-    try:
-        assert server.json(f"{ROOT}/runs")["runs"] == []
-        assert refused(server, "run", run="tbwatch")[1].endswith("runs: none")
-        write_run(tmp_path, records(5))
-        (run,) = server.wait_for(lambda: server.json(f"{ROOT}/runs")["runs"])
-        assert (run["run"], run["name"]) == ("tbwatch", ".")
-    finally:
-        server.stop()
-
-
 def test_without_tensorflow(log_dir):
     """TensorBoard runs without it, and so does the tab."""
     code = (
@@ -286,102 +198,5 @@ def test_without_tensorflow(log_dir):
         server.wait_for(lambda: len(server.json(f"{ROOT}/runs")["runs"]) == 2)
         head, _ = series(server, "sick/tbwatch", "gradient_norm")
         assert head["columns"] == 3
-    finally:
-        server.stop()
-
-
-@pytest.mark.parametrize("load_fast", LOADERS)
-def test_foreign_and_newer_records_cost_a_sentence(load_fast, tmp_path):
-    """The other runs are shown, and TensorBoard goes on."""
-    write_run(tmp_path / "good", records(5))
-    for name, change in (("newer", _newer), ("garbled", lambda content: b"\xff{")):
-        values = list(summaries.packed_record(make_record(1)))
-        for value in values:
-            plugin_data = value.metadata.plugin_data
-            plugin_data.content = change(plugin_data.content)
-        writer = EventWriter(str(tmp_path / name))
-        writer.write(1, 1.7e9, values)
-        writer.close()
-    server = Server(tmp_path, load_fast)
-    try:
-        server.wait_for(lambda: len(server.json(f"{ROOT}/runs")["runs"]) == 3)
-        (problem,) = server.json(f"{ROOT}/run", run="newer/tbwatch")["problems"]
-        assert "install a newer tbwatch" in problem
-        (problem,) = server.json(f"{ROOT}/run", run="garbled/tbwatch")["problems"]
-        assert "not JSON" in problem
-        head, _ = series(server, "good/tbwatch", "update_ratio")
-        assert head["rows"] == 5
-    finally:
-        server.stop()
-
-
-def _newer(content):
-    return json.dumps({**json.loads(content), "version": 99}).encode()
-
-
-def test_records_of_another_layout_are_left_out_and_counted(tmp_path):
-    """A model that was changed in mid-run: the layout in force is the one of the metadata."""
-    other = [make_record(step, make_layout("a/kernel")) for step in range(6, 9)]
-    write_run(tmp_path / "run", [*records(5), *other])
-    server = Server(tmp_path, "false")
-    try:
-        server.wait_for(
-            lambda: [r["last_update"] for r in server.json(f"{ROOT}/runs")["runs"]] == [8]
-        )
-        head, values = series(server, "run/tbwatch", "update_ratio")
-        assert (head["rows"], head["left_out"], values.shape[1]) == (5, 3, 3)
-    finally:
-        server.stop()
-
-
-def test_importing_the_loader_imports_neither_tensorflow_nor_the_rest():
-    """TensorBoard imports it at every start, used or not."""
-    code = (
-        "import sys, tbwatch.tab.loader; "
-        "print([m for m in ('tensorflow', 'keras', 'tbwatch.reader', 'PIL') if m in sys.modules])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-
-
-def test_the_loader_never_keeps_tensorboard_from_starting(caplog):
-    loader = Loader()
-    flags = types.SimpleNamespace(samples_per_plugin={"images": 3})
-    loader.fix_flags(flags)
-    assert flags.samples_per_plugin == {"images": 3, "tbwatch": SAMPLES}
-    flags = types.SimpleNamespace(samples_per_plugin={"tbwatch": 7})
-    loader.fix_flags(flags)
-    assert flags.samples_per_plugin == {"tbwatch": 7}
-    loader.fix_flags(types.SimpleNamespace(samples_per_plugin=5))
-    assert "TensorBoard will show few records" in caplog.text
-    assert loader.load(None) is None
-    assert "cannot be shown" in caplog.text
-
-
-def test_failures_of_ours_are_a_sentence():
-    """Status 500 and what went wrong, never a stack trace in the page."""
-
-    class Broken:
-        def list_tensors(self, *args, **kwargs):
-            raise RuntimeError("the disk is on fire")
-
-    plugin = HealthPlugin(base_plugin.TBContext(data_provider=Broken()))
-    answer = Client(plugin.get_plugin_apps()["/runs"]).get("/runs")
-    assert answer.status_code == 500
-    assert "the disk is on fire" in answer.json["error"]
-
-
-def test_a_damaged_list_of_alerts_is_told_of(tmp_path):
-    """What can be read of it is shown."""
-    record = dataclasses.replace(next(iter(records(1))), step=1)
-    broken = summaries.packed_alerts(ALERTS)
-    broken.tensor.string_val[0] = b"[]]"
-    write_run(tmp_path / "run", [record], values=lambda record: [broken])
-    server = Server(tmp_path, "false")
-    try:
-        server.wait_for(lambda: server.json(f"{ROOT}/runs")["runs"])
-        run = server.json(f"{ROOT}/run", run="run/tbwatch")
-        assert run["alerts"] == []
-        assert run["problems"] == ["list of alerts left out: not JSON"]
     finally:
         server.stop()
