@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.test_examples import EXAMPLES, ROOT, small_file
+from tests.example_programs import EXAMPLES, ROOT, small_file
 
 SCRIPTS = ("fine_tuning", "gan", "transformer", "lstm")
 EXAMPLE: dict[str, Any] = {name: importlib.import_module(name) for name in SCRIPTS}
