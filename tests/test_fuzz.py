@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.fuzz import corpus
 from tests.fuzz.arguments import calls, command_calls, try_call
-from tests.fuzz.damage import many_alerts, wide_message
+from tests.fuzz.bombs import many_alerts, wide_message
 from tests.fuzz.reading import NAME, try_command, try_damaged, try_reading
 
 

@@ -22,7 +22,7 @@ from tbwatch.replay import chosen_detectors
 from tbwatch.testing import make_record, run
 from tbwatch.tiles import MAX_PIXELS
 from tests import event_files as ef
-from tests.fuzz.damage import framed
+from tests.fuzz.byte_damage import framed
 
 
 def read_values(folder: Path, values: list, step: int = 1) -> Run:

@@ -11,7 +11,8 @@ from random import Random
 
 from tbwatch.cli import main
 from tbwatch.reader import ReadError, Run, read_run
-from tests.fuzz.damage import BOMBS, damaged
+from tests.fuzz.bombs import BOMBS
+from tests.fuzz.damage import damaged
 
 COMMANDS = ("alerts", "summary", "flight", "check")
 NAME = "events.out.tfevents.1000.host7.4711.0.tbwatch"
