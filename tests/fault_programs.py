@@ -1,11 +1,13 @@
-"""Trainings that something happens to: a process, a detector that is ill, what is on the disk."""
+"""Trainings that something happens to, and what is then said and on the disk."""
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
 
+import keras
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tbwatch.alerts import Finding
@@ -61,6 +63,24 @@ def by_tensorboard(log_dir, tag="training/loss"):
 def sampled(run):
     """Steps of the samples: the record that ends a fit repeats the last one."""
     return [record.step for record in run.records if not record.is_last]
+
+
+class At(keras.callbacks.Callback):
+    """Does something after a batch."""
+
+    def __init__(self, batch, action):
+        super().__init__()
+        self.batch, self.action = batch, action
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == self.batch and self.action is not None:
+            self.action()
+            self.action = None  # once, not in each epoch
+
+
+def warned(caplog):
+    """What was said of at least a warning's weight."""
+    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
 
 
 class Sick:

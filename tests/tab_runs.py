@@ -12,6 +12,7 @@ import pytest
 from tbwatch import kernels, summaries
 from tbwatch.testing import make_layout, make_record
 from tests.alert_cases import make_alert
+from tests.board import write_run
 
 ROOT = "/data/plugin/tbwatch"
 NAMES = ("conv1/kernel", "conv1/bias", "out/kernel")
@@ -57,6 +58,12 @@ ALERTS = [
     alert("dead_update", "out/kernel", 40),
     alert("dead_update", "out/kernel", 60, state="cleared"),
 ]
+
+
+def write_both(top):
+    """The well run and the sick one, in a directory each."""
+    write_run(top / "healthy", records(), values=pictures)
+    write_run(top / "sick", records(lost_from=LOST_FROM), ALERTS)
 
 
 def unpacked(content):

@@ -9,10 +9,9 @@ import pytest
 
 import tbwatch
 from tbwatch.reader import read_run
-from tests.fault_programs import Sick, start, until
+from tests.fault_programs import Sick, start, until, warned
 from tests.nets import compile_, convnet, fit
 from tests.nets import events as all_events
-from tests.test_disk import _said as said
 
 
 def test_an_alert_is_on_the_disk_before_anybody_is_told(tmp_path):
@@ -63,7 +62,7 @@ def test_a_callable_that_raises_is_told_of_once_and_stops_nothing(tmp_path, capl
     fit(model, watch, updates=10)
     assert int(model.optimizer.iterations.numpy()) == 10
     assert calls == [3, 4, 6, 7]
-    assert len([m for m in said(caplog) if "OSError: no mail server" in m]) == 1
+    assert len([m for m in warned(caplog) if "OSError: no mail server" in m]) == 1
     assert [alert.step for alert in read_run(tmp_path).alerts] == calls
 
 

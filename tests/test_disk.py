@@ -1,16 +1,15 @@
 """Bad luck with the disk never ends a training run, and nothing already written is lost."""
 
-import logging
 import shutil
 import subprocess
 
-import keras
 import pytest
 
 import tbwatch
 from tbwatch import events, run_writer, summaries
 from tbwatch.reader import read_run
 from tbwatch.testing import make_record
+from tests.fault_programs import At, warned
 from tests.nets import convnet, fit
 from tests.program import Program
 
@@ -27,23 +26,6 @@ def _small_disk(tmp_path):
     subprocess.run(["umount", "-l", str(mount)], capture_output=True, check=False)
 
 
-class _At(keras.callbacks.Callback):
-    """Does something after a batch."""
-
-    def __init__(self, batch, action):
-        super().__init__()
-        self.batch, self.action = batch, action
-
-    def on_train_batch_end(self, batch, logs=None):
-        if batch == self.batch and self.action is not None:
-            self.action()
-            self.action = None  # once, not in each epoch
-
-
-def _said(caplog):
-    return [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
-
-
 def test_full_disk_and_space_again(small_disk, caplog, monkeypatch):
     """Training goes on; one message; what was written before and after is readable."""
     monkeypatch.setattr(run_writer, "RETRY_SECONDS", 0.0)
@@ -51,9 +33,9 @@ def test_full_disk_and_space_again(small_disk, caplog, monkeypatch):
     filler.write_bytes(b"x" * 100_000)
     model = convnet()
     watch = tbwatch.Watch(small_disk / "run1", update_freq=1)
-    fit(model, watch, _At(59, filler.unlink), updates=80)
+    fit(model, watch, At(59, filler.unlink), updates=80)
     assert int(model.optimizer.iterations.numpy()) == 80
-    said = _said(caplog)
+    said = warned(caplog)
     told = [m for m in said if "writing into" in m]
     assert len(told) == 1, said
     assert "No space left on device" in told[0]
@@ -69,7 +51,7 @@ def test_a_disk_that_is_full_from_the_start_is_not_littered(small_disk, caplog, 
     (small_disk / "run1" / "tbwatch").mkdir(parents=True)
     (small_disk / "filler").write_bytes(b"x" * 192 * 1024)
     fit(convnet(), tbwatch.Watch(small_disk / "run1"), updates=10)
-    assert len(_said(caplog)) >= 1
+    assert len(warned(caplog)) >= 1
     assert len(list((small_disk / "run1" / "tbwatch").iterdir())) <= 1
 
 
@@ -78,8 +60,8 @@ def test_log_dir_removed_during_the_run(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(run_writer, "RETRY_SECONDS", 0.0)
     log_dir = tmp_path / "run1"
     watch = tbwatch.Watch(log_dir, update_freq=1)
-    fit(convnet(), watch, _At(3, lambda: shutil.rmtree(log_dir)), updates=6, epochs=3)
-    said = _said(caplog)
+    fit(convnet(), watch, At(3, lambda: shutil.rmtree(log_dir)), updates=6, epochs=3)
+    said = warned(caplog)
     assert len(said) == 1
     assert "removed" in said[0]
     assert [record.step for record in read_run(log_dir).records][-1] == 18
@@ -93,6 +75,7 @@ def test_killed_runs_are_readable(tmp_path):
 
     code = f"""
 import keras, tbwatch
+from tests.fault_programs import At, warned
 from tests.nets import convnet, fit
 from tests.program import Program
 class Slow(keras.callbacks.Callback):
@@ -121,7 +104,7 @@ def test_an_alert_is_on_the_disk_at_once(tmp_path):
     """Whoever looks after the batch that raised it finds it, however long the run goes on."""
     model, found = convnet(), []
     model.get_layer("fc1").bias.assign([-1e4] * 8)
-    look = _At(20, lambda: found.extend(read_run(tmp_path).alerts))
+    look = At(20, lambda: found.extend(read_run(tmp_path).alerts))
     fit(model, tbwatch.Watch(tmp_path), look, updates=30)
     assert [(alert.step, alert.diagnosis) for alert in found] == [(21, "dead_relu")]
 

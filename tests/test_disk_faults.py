@@ -14,10 +14,8 @@ import pytest
 import tbwatch
 from tbwatch import events, run_writer
 from tbwatch.reader import read_run
-from tests.fault_programs import Sick, sampled, start
+from tests.fault_programs import At, Sick, sampled, start, warned
 from tests.nets import convnet, fit
-from tests.test_disk import _At as At
-from tests.test_disk import _said as said
 
 
 @contextlib.contextmanager
@@ -51,7 +49,7 @@ def test_an_alert_that_a_full_disk_did_not_take_is_written_later(tmp_path, caplo
         run = read_run(log_dir)
         assert [(a.step, a.state) for a in run.alerts] == [(20, "raised"), (21, "cleared")]
         assert run.steps[-1] == 48
-        assert len([m for m in said(caplog) if "writing into" in m]) == 1
+        assert len([m for m in warned(caplog) if "writing into" in m]) == 1
 
 
 def room(disk):
@@ -71,7 +69,7 @@ def test_full_from_the_start_keeps_alerts_in_memory(tmp_path, caplog, monkeypatc
         fit(convnet(), watch, updates=30)
         assert len(os.listdir("/proc/self/fd")) <= before
         assert [alert.step for alert in watch.alerts] == [20, 21]
-        told = said(caplog)
+        told = warned(caplog)
         assert len([m for m in told if "No space left on device" in m]) == 1
         assert len(told) == 2, told  # that, and the alert: a cleared one is no warning
 
@@ -111,7 +109,7 @@ def test_log_dir_becomes_read_only(tmp_path, caplog, monkeypatch):
         run = read_run(log_dir)
         files = list((log_dir / "tbwatch").iterdir())
     assert int(model.optimizer.iterations.numpy()) == 40
-    told = [m for m in said(caplog) if "writing into" in m]
+    told = [m for m in warned(caplog) if "writing into" in m]
     assert len(told) == 1, told
     assert "Read-only file system" in told[0]
     steps = sampled(run)

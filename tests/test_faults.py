@@ -12,9 +12,8 @@ import numpy as np
 import tbwatch
 from tbwatch import events
 from tbwatch.reader import read_run
-from tests.fault_programs import by_tensorboard, start, until
+from tests.fault_programs import At, by_tensorboard, start, until
 from tests.nets import convnet, fit
-from tests.test_disk import _At as At
 
 
 def test_killed_at_any_moment(tmp_path):

@@ -6,10 +6,9 @@ import time
 
 import tbwatch
 from tbwatch.reader import read_run
-from tests.fault_programs import by_tensorboard, sampled, start, until
+from tests.fault_programs import At, by_tensorboard, sampled, start, until
 from tests.nets import convnet, fit
 from tests.nets import events as all_events
-from tests.test_disk import _At as At
 
 
 def test_two_processes_in_one_directory(tmp_path):

@@ -27,8 +27,8 @@ from tests.tab_runs import (
     UPDATES,
     check_losses,
     pictures,
-    records,
     unpacked,
+    write_both,
 )
 
 HOSTILE = "</script><img src=x onerror=\"window.hacked='yes'\">/kernel"
@@ -37,8 +37,7 @@ HOSTILE = "</script><img src=x onerror=\"window.hacked='yes'\">/kernel"
 @pytest.fixture(scope="module", name="log_dir")
 def _log_dir(tmp_path_factory):
     top = tmp_path_factory.mktemp("logs")
-    write_run(top / "healthy", records(), values=pictures)
-    write_run(top / "sick", records(lost_from=LOST_FROM), ALERTS)
+    write_both(top)
     return top
 
 

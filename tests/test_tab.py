@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tbwatch import kernels
-from tests.board import LOADERS, Server, write_run
+from tests.board import LOADERS, Server
 from tests.tab_runs import (
     ALERTS,
     LOST_FROM,
@@ -16,18 +16,16 @@ from tests.tab_runs import (
     ROOT,
     UPDATES,
     check_losses,
-    pictures,
-    records,
     refused,
     series,
+    write_both,
 )
 
 
 @pytest.fixture(scope="module", name="log_dir")
 def _log_dir(tmp_path_factory):
     top = tmp_path_factory.mktemp("logs")
-    write_run(top / "healthy", records(), values=pictures)
-    write_run(top / "sick", records(lost_from=LOST_FROM), ALERTS)
+    write_both(top)
     return top
 
 

@@ -1,4 +1,4 @@
-"""A server and a browser for each file of tests, and the runs that they are shown.
+"""A server and a browser for all files here, and the runs that they are shown.
 
 The board imports TensorFlow, which writes to the terminal. Pytest catches that where it imports a
 file of tests, but not for this file: so the fixtures import the board.
@@ -14,7 +14,7 @@ from tests.browser import Browser
 from tests.tab_page.runs import ALERTS, HOSTILE, alert, frozen, healthy
 
 
-@pytest.fixture(scope="module", name="log_dir")
+@pytest.fixture(scope="package", name="log_dir")
 def _log_dir(tmp_path_factory):
     from tests.board import write_run
 
@@ -35,7 +35,7 @@ def _log_dir(tmp_path_factory):
     return top
 
 
-@pytest.fixture(scope="module", name="server")
+@pytest.fixture(scope="package", name="server")
 def _server(log_dir):
     from tests.board import Server
 
@@ -46,7 +46,7 @@ def _server(log_dir):
     server.stop()
 
 
-@pytest.fixture(scope="module", name="window")
+@pytest.fixture(scope="package", name="window")
 def _window():
     browser = Browser()
     yield browser
