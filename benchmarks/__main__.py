@@ -1,8 +1,8 @@
 """All speed suites: one command, one JSON file and one Markdown table.
 
-python -m benchmarks                                # all of it: about an hour on two cores
+python -m benchmarks                                # all of it: 2 1/2 hours on two cores
 python -m benchmarks --only steps,host --out here   # the others in `here` stay as they are
-python -m benchmarks --quick                        # a minute or two: does everything work?
+python -m benchmarks --quick                        # a few minutes: does everything work?
 """
 
 from __future__ import annotations
