@@ -44,7 +44,7 @@ class Finding:
 
     Raises:
         ValueError: if the severity is none.
-        TypeError: if a text is none, or a number.
+        TypeError: if a text is none, or a number, or the evidence no mapping.
 
     Example:
         >>> message = "one update changes it by 50 %."
@@ -78,6 +78,8 @@ class Finding:
                 raise TypeError(f"{name} must be a text; got {getattr(self, name)!r}.")
         for name in ("value", "threshold"):
             _check_number(name, getattr(self, name))
+        if not isinstance(self.evidence, Mapping):
+            raise TypeError(f"evidence must be a mapping of names; got {self.evidence!r}.")
         for name, value in self.evidence.items():
             if not isinstance(value, str):
                 _check_number(f"evidence {name!r}", value)

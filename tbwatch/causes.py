@@ -61,7 +61,7 @@ def attributed(findings: Sequence[Finding], record: Record) -> list[Finding]:
     """Give each symptom to its cause.
 
     A variable whose diagnosis is explained by another finding is listed behind that one, under its
-    diagnosis. What is said of the loss names the gravest finding about a layer.
+    diagnosis. What is said of the loss names the gravest finding about a layer that knows a remedy.
 
     Args:
         findings: all findings at a record.
@@ -84,7 +84,8 @@ def attributed(findings: Sequence[Finding], record: Record) -> list[Finding]:
         else:
             explained.append(dataclasses.replace(root, variable=finding.variable, follows=True))
     about_layers = [f for f in explained if not f.follows and f.diagnosis not in POINTING]
-    about_layers = [f for f in about_layers if f.severity != "info"]
+    # A finding that knows no remedy explains nothing.
+    about_layers = [f for f in about_layers if f.severity != "info" and f.remedy]
     if not about_layers:
         return explained
     gravest = max(about_layers, key=_weight)

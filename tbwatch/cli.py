@@ -13,6 +13,7 @@ from typing import NamedTuple
 from tbwatch import report
 from tbwatch.alerts import severity_at_least
 from tbwatch.cli_parser import parser
+from tbwatch.detectors import DETECTORS
 from tbwatch.format import plain
 from tbwatch.reader import ReadError, Run, read_runs
 from tbwatch.replay import chosen_detectors, replayed
@@ -61,7 +62,8 @@ def _alerts(runs: dict[str, Run], arguments: argparse.Namespace) -> tuple[list[s
     if arguments.junit is not None:
         from tbwatch.junit import junit  # what the other commands do not need
 
-        _write(arguments.junit, junit(runs, floor or "warning"))
+        judged = getattr(arguments, "detectors", None) or DETECTORS
+        _write(arguments.junit, junit(runs, floor or "warning", judged))
     if arguments.json:
         return _json(report.alert_data(runs)), int(failed)
     return report.alert_lines(runs, _width()), int(failed)

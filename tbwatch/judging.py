@@ -113,6 +113,11 @@ class Panel:
         return self._last
 
     @property
+    def updates(self) -> int:
+        """Updates from the first record to the last, both included."""
+        return self._facts.updates
+
+    @property
     def notes(self) -> list[str]:
         """A sentence for each kind of data that is missing, and the rules silent for want of it."""
         if self._last is None:

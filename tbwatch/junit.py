@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from xml.etree import ElementTree
 
 from tbwatch.alerts import Alert, severity_at_least
@@ -11,7 +11,9 @@ from tbwatch.format import plain
 from tbwatch.reader import Run
 
 
-def junit(runs: Mapping[str, Run], floor: str = "warning") -> bytes:
+def junit(
+    runs: Mapping[str, Run], floor: str = "warning", judged: Collection[str] = DETECTORS
+) -> bytes:
     """A test suite for each run, a test case for each rule; those that raised an alert failed.
 
     The cases are the same in every run, so that a server can follow one over many builds. Rules of
@@ -21,6 +23,7 @@ def junit(runs: Mapping[str, Run], floor: str = "warning") -> bytes:
         runs: the runs by name.
         floor: the least severity that is a failure; what is lighter stands in the output of its
             case.
+        judged: rules that were asked; the cases of the others are skipped. All by default.
 
     Returns:
         UTF-8, with an XML declaration.
@@ -33,7 +36,9 @@ def junit(runs: Mapping[str, Run], floor: str = "warning") -> bytes:
             if alert.state != "cleared":
                 raised.setdefault(alert.rule, []).append(alert)
         for rule, alerts in raised.items():
-            _add_case(suite, plain(rule), alerts, floor)
+            case = _add_case(suite, plain(rule), alerts, floor)
+            if rule in DETECTORS and rule not in judged:
+                ElementTree.SubElement(case, "skipped", message="this rule was not asked")
         _count(suite)
         if run.notes:
             ElementTree.SubElement(suite, "system-err").text = "\n".join(map(plain, run.notes))
@@ -43,7 +48,9 @@ def junit(runs: Mapping[str, Run], floor: str = "warning") -> bytes:
     return content + b"\n"
 
 
-def _add_case(suite: ElementTree.Element, rule: str, alerts: list[Alert], floor: str) -> None:
+def _add_case(
+    suite: ElementTree.Element, rule: str, alerts: list[Alert], floor: str
+) -> ElementTree.Element:
     case = ElementTree.SubElement(suite, "testcase", name=rule, classname=suite.get("name", ""))
     grave = [alert for alert in alerts if severity_at_least(alert.severity, floor)]
     text = "\n".join(plain(alert) for alert in alerts)
@@ -56,8 +63,9 @@ def _add_case(suite: ElementTree.Element, rule: str, alerts: list[Alert], floor:
         failure.text = text
     elif alerts:
         ElementTree.SubElement(case, "system-out").text = text
+    return case
 
 
 def _count(element: ElementTree.Element) -> None:
-    for of, tag in (("tests", "testcase"), ("failures", "failure")):
+    for of, tag in (("tests", "testcase"), ("failures", "failure"), ("skipped", "skipped")):
         element.set(of, str(len(element.findall(f".//{tag}"))))

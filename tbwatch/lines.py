@@ -69,7 +69,7 @@ def last_line(
     if not records:
         return f"no update was recorded{failed}"
     if holding:
-        named = [f"{a.severity} {a.diagnosis} (update {a.first_seen})" for a in holding]
+        named = [f"{a.severity} {a.diagnosis} since update {a.first_seen}" for a in holding]
         told = listed(named, MOST_NAMED)
         found = f"{counted(len(holding), 'alert')}: {told}; what to do: tbwatch summary {where}"
     elif any(alert.state == "cleared" for alert in alerts):

@@ -173,7 +173,8 @@ def named_kernels(model: keras.Model, names: Sequence[str]) -> dict[str, tf.Vari
             what = "has no kernel with four axes" if found else "does not exist"
             fits = [layer.name for layer in flat_layers(model) if _has_four_axes(layer)]
             raise PatternError(
-                f"kernels names the layer {name!r}, which {what}; layers with such a kernel: "
+                f"no kernels can be drawn of the layer {name!r}, which {what}; layers with such a "
+                "kernel: "
                 f"{', '.join(fits) or 'none'}."
             )
         kernels.update({_kernel_name(layer, model): native(layer.kernel) for layer in of_four})

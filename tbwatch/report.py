@@ -78,7 +78,7 @@ def summary_lines(runs: Mapping[str, Run]) -> list[str]:
         if last is not None and last.layout.frozen:
             lines.append("frozen: " + ", ".join(map(plain, last.layout.frozen)))
         left = list({id(alert): alert for alert in run.holding.values()}.values())
-        if left:
+        if left or any(alert.state == "cleared" for alert in run.alerts):
             told = report(left, run.alerts, width=0).splitlines()
             lines += ["what is left, the gravest first:", *map(_plain_line, told)]
     return lines[1:]
@@ -192,7 +192,7 @@ def _headline(name: str, run: Run, last: Record | None, sampled: Record | None) 
         f"loss {loss}",
         counted(len(run.steps), "record"),
     ]
-    if sampled is not None and sampled is not last:
+    if sampled is not None and sampled.step != last.step:  # the record of the end has none
         parts.append(f"variables as of update {sampled.step}")
     return ", ".join(parts)
 

@@ -37,7 +37,7 @@ def check_stop_on(stop_on: Collection[str], diagnoses: Collection[str]) -> froze
 
     Args:
         stop_on: diagnoses, rules or severities.
-        diagnoses: the names that exist, besides the severities.
+        diagnoses: the names that the detectors at work may say, besides the severities.
 
     Raises:
         ValueError: for an unknown name.
@@ -51,7 +51,10 @@ def check_stop_on(stop_on: Collection[str], diagnoses: Collection[str]) -> froze
     allowed = sorted({*SEVERITIES, *diagnoses})
     for name in chosen:
         if name not in allowed:
-            raise ValueError(f"stop_on must hold names out of {', '.join(allowed)}; got {name!r}.")
+            raise ValueError(
+                "stop_on must hold severities, or names of the detectors at work: "
+                f"{', '.join(allowed)}; got {name!r}."
+            )
     return chosen
 
 

@@ -30,7 +30,16 @@ BAD = [
     ({"detectors": dict}, TypeError, "a detector must be an object, not a class"),
     ({"detectors": 7}, TypeError, "a detector must be a name, have update.*got 7"),
     ({"flight_recorder": -3}, ValueError, "flight_recorder must be a number of updates.*got -3"),
-    ({"stop_on": {"fatal"}}, ValueError, "stop_on must hold names out of .*critical.*got 'fatal'"),
+    (
+        {"stop_on": {"fatal"}},
+        ValueError,
+        "stop_on must hold severities, or .*critical.*; got 'fatal'",
+    ),
+    (
+        {"stop_on": {"dead_update"}, "detectors": ["nonfinite", "loss_stuck"]},
+        ValueError,
+        "names of the detectors at work: .*, learning_rate_too_low, loss_stuck, nonfinite, ",
+    ),
     ({"stop_on": 3}, TypeError, "stop_on must be a set of names; got 3"),
     ({"on_alert": "mail"}, TypeError, "on_alert must be callable with an alert, or None"),
     ({"include": 3}, TypeError, "include must be a pattern, a list of patterns or a callable"),
@@ -66,6 +75,7 @@ def test_watch(options, error, says, tmp_path):
         (tbwatch.DeadUpdateDetector, {"patience": 0}, "patience must be .*; got 0"),
         (tbwatch.DeadUpdateDetector, {"warmup": -1}, "warmup must be .*; got -1"),
         (tbwatch.DeadUpdateDetector, {"stop_on": "x"}, "stop_on must"),
+        (tbwatch.DeadUpdateDetector, {"stop_on": "nonfinite"}, "at work: .*; got 'nonfinite'"),
     ],
 )
 def test_parts(make, options, says, tmp_path):

@@ -149,6 +149,14 @@ def test_the_loss_does_not_point_at_itself_nor_at_what_is_no_fault() -> None:
         assert attributed([other, loss], RECORD) == [other, loss]
 
 
+def test_a_finding_without_a_remedy_explains_no_loss() -> None:
+    """What somebody's own function says of the run does not take the remedy away."""
+    loss = finding("loss_diverging", "loss")
+    own = Finding("loud", "loud", "warning", "run", "It is loud.", 1.0, 0.5, "")
+    assert attributed([own, loss], RECORD) == [own, loss]
+    assert told(finding("learning_rate_too_low", "loss"), own)[0][0] == "learning_rate_too_low"
+
+
 def test_a_rate_is_not_to_blame_where_a_layer_is() -> None:
     """`learning_rate_too_low` becomes a loss that is stuck, if a layer is sick."""
     loss = finding("learning_rate_too_low", "loss")

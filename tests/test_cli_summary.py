@@ -73,6 +73,24 @@ def test_summary_falls_back_on_the_last_sampled_update(tbwatch: Printed, tmp_pat
     assert ", loss unknown, 3 records" in tbwatch("summary", tmp_path / "r")[1][0]
 
 
+def test_the_record_of_the_end_is_no_later_update(tbwatch: Printed, tmp_path: Path) -> None:
+    """A fit ends with a record that repeats the last update: the variables are as of that."""
+    events = ef.simple_events([10, 20], "a/kernel")
+    events.append(ef.event(20, ef.record_values(ef.layout_json("a/kernel"), {}, ef.DEFAULTS)))
+    ef.write(tmp_path / "r", events)
+    assert "variables as of" not in tbwatch("summary", tmp_path / "r")[1][0]
+
+
+def test_summary_tells_what_was_cleared(tbwatch: Printed, tmp_path: Path) -> None:
+    """Also where nothing is left."""
+    events = ef.simple_events([10, 20], "a/kernel")
+    over = [ef.alert_json(step=10), ef.alert_json(step=20, state="cleared")]
+    ef.write(tmp_path / "r", [*events, ef.event(20, [ef.alerts_value(over)])])
+    _, out, _ = tbwatch("summary", tmp_path / "r")
+    assert "Nothing is left of what was found." in out
+    assert any(line.startswith("Cleared in the meantime: ") for line in out)
+
+
 def test_summary_without_records_shows_the_alerts(tbwatch: Printed, tmp_path: Path) -> None:
     """A loss that was NaN before the first sample leaves an alert and nothing else."""
     alerts = ef.alerts_value([ef.alert_json(diagnosis="nonfinite", variables=["loss"])])

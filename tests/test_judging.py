@@ -268,6 +268,7 @@ class Returning:
         (Scripted("mine", 1, value=None), "value must be a number; got None"),
         (Scripted("mine", 1, evidence={"n": (3, 4)}), "evidence 'n' must be a number; got (3, 4)"),
         (Scripted("mine", 1, message=b"B"), "message must be a text; got b'B'"),
+        (Scripted("mine", 1, evidence=3), "evidence must be a mapping of names; got 3"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

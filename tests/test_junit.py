@@ -100,6 +100,18 @@ def test_what_is_judged_anew_is_written_too(logs, tmp_path):
     assert suites(file)[0].get("failures") == "0"
 
 
+def test_rules_that_were_not_asked_are_skipped_and_none_else(logs, tmp_path):
+    """What was not judged anew has not passed."""
+    file = tmp_path / "junit.xml"
+    assert main(["check", str(logs), "--detectors", "nonfinite", "--junit", str(file)]) == 0
+    root, found = suites(file)
+    skipped = {name for name, case in found["good"].items() if case.find("skipped") is not None}
+    assert skipped == set(DETECTORS) - {"nonfinite"}
+    assert root.get("skipped") == str(2 * len(skipped))
+    main(["check", str(logs), "--junit", str(file)])
+    assert suites(file)[0].get("skipped") == "0"
+
+
 def test_what_could_not_be_read_is_noted(logs, tmp_path):
     (part,) = (logs / "good").rglob("*tfevents*")
     part.write_bytes(part.read_bytes()[:-5])

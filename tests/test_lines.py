@@ -58,7 +58,7 @@ def test_the_last_line_names_what_was_found(tmp_path, capsys):
     fit(dead(), tbwatch.Watch(tmp_path, update_freq=2), updates=60, verbose=2)
     first, last = said(capsys.readouterr().out)
     assert ", at every 2nd batch; records" in first
-    assert last.startswith("tbwatch: 2 alerts: critical dead_relu (update ")
+    assert last.startswith("tbwatch: 2 alerts: critical dead_relu since update ")
     assert last.endswith(
         f"; what to do: tbwatch summary {tmp_path}; to see the run: tensorboard --logdir {tmp_path}"
     )
@@ -144,7 +144,9 @@ def test_last_lines():
     assert lines.last_line([], [], 0, 1, "a") == "no update was recorded; 1 problem in the log"
     many = [make_alert(diagnosis=f"d{n}\x1b[31m", first_seen=n) for n in range(5)]
     told = lines.last_line(many, many, 9, 0, "my logs")
-    assert "warning d2?[31m (update 2) and 2 more; what to do: tbwatch summary 'my logs';" in told
+    assert (
+        "warning d2?[31m since update 2 and 2 more; what to do: tbwatch summary 'my logs';" in told
+    )
     assert "d3" not in told
 
 

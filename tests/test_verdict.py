@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 
+import tbwatch
+from tbwatch.testing import make_record
 from tbwatch.verdict import ranked, report
 from tests import alert_cases
 
@@ -79,3 +82,18 @@ def test_long_texts_are_wrapped() -> None:
     assert all(line.startswith("   ") for line in lines[1:])
     assert " ".join(" ".join(lines).split()).count(message.strip()) == 2
     assert len(report([alert], [], width=0).splitlines()) == 3
+
+
+def test_a_run_that_can_hardly_be_judged_yet_is_not_called_well(tmp_path: Path) -> None:
+    """Few updates, or nobody who judges them, are told beside "No alerts"."""
+    watch = tbwatch.DeadUpdateDetector(tmp_path, threshold=1e-8)
+    notes = {}
+    for step in range(1, 31):
+        watch.judge(make_record(step))
+        notes[step] = [note for note in watch.notes if "so far" in note]
+    assert notes[1] == ["1 update so far, and most rules wait for 20"]
+    assert notes[19] == ["19 updates so far, and most rules wait for 20"]
+    assert notes[20] == notes[30] == []
+    (judge, *_) = tbwatch.Watch(tmp_path, detectors=[]).members()
+    judge.judge(make_record(1))
+    assert judge.notes == ["no detector was at work"]

@@ -11,14 +11,18 @@ import numpy as np
 from tbwatch import sinks, summaries
 from tbwatch.alerts import Alert
 from tbwatch.callbacks._base import LogDir, PartCallback, dense_schedule
-from tbwatch.detectors import DIAGNOSES, ORDER, Chosen, DeadUpdate, Detector
+from tbwatch.detectors import ORDER, Chosen, DeadUpdate, Detector, diagnoses_of
 from tbwatch.detectors.order import MOVING
+from tbwatch.format import counted
 from tbwatch.judging import Panel
 from tbwatch.layout import Layout
 from tbwatch.parts import View
 from tbwatch.record import Record
 from tbwatch.selection import Pattern, Selection
 from tbwatch.telling import tell
+
+# Updates before which few rules say anything.
+USUAL_WARMUP = 20
 
 
 class Judge(PartCallback):
@@ -38,8 +42,7 @@ class Judge(PartCallback):
         super().__init__(log_dir, dense_schedule(update_freq), selection)
         sinks.check_on_alert(on_alert)
         self._panel = Panel(detectors, selects=selection, on_error=self._report)
-        known = {*DIAGNOSES, *(getattr(d, "name", "") for d in self._panel.detectors)}
-        self.stop_on = sinks.check_stop_on(stop_on, known - {""})
+        self.stop_on = sinks.check_stop_on(stop_on, diagnoses_of(self._panel.detectors))
         self.on_alert = on_alert
         self._reported: set[str] = set()
         self.records = 0  # of this fit
@@ -81,8 +84,12 @@ class Judge(PartCallback):
 
     @property
     def notes(self) -> list[str]:
-        """What could not be judged for want of data."""
-        return self._panel.notes
+        """What could not be judged, for want of detectors, updates or data."""
+        if not self.detectors:
+            return ["no detector was at work"]
+        updates = self._panel.updates
+        few = f"{counted(updates, 'update')} so far, and most rules wait for {USUAL_WARMUP}"
+        return [few] * (updates < USUAL_WARMUP) + self._panel.notes
 
     def judge(self, record: Record) -> list[Alert]:
         """New alerts of this record."""

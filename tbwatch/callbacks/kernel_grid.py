@@ -25,7 +25,7 @@ class KernelGrid(PartCallback):
         layers: names of layers, nested ones too; None for the first 2-D convolution, if any.
         histogram_freq: as in `WeightHistograms`.
         update_freq: as in `WeightHistograms`.
-        grid: (rows, columns); None for a near-square one.
+        grid: as in `put_kernels_on_grid`.
         pad: width of the lines between two filters, in weights, as in `put_kernels_on_grid`.
         scale: as in `put_kernels_on_grid`; "shared" by default, so that filters compare.
         selection: for `Watch`, which hands on its own; leave it out.

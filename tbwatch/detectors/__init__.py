@@ -7,7 +7,7 @@ order of diagnosis.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeAlias
 
 from tbwatch.alerts import Finding
@@ -100,6 +100,17 @@ DETECTORS: dict[str, Callable[..., Detector]] = {
 
 #: All that alerts can say; most detectors give one diagnosis, called like the detector.
 DIAGNOSES: tuple[str, ...] = (*DETECTORS, TOO_LOW)
+
+
+def diagnoses_of(detectors: Iterable[Detector]) -> set[str]:
+    """What these may say; of a detector of somebody else that is its name, as far as known.
+
+    Example:
+        >>> sorted(diagnoses_of(make_detectors(["dead_update", "loss_stuck"])))
+        ['dead_update', 'learning_rate_too_low', 'loss_stuck']
+    """
+    names = {getattr(detector, "name", "") for detector in detectors} - {""}
+    return names | ({TOO_LOW} if LossStuck.name in names else set())
 
 
 def make_detectors(chosen: Sequence[Chosen] | Chosen | None) -> list[Detector]:

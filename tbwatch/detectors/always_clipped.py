@@ -77,6 +77,8 @@ class AlwaysClipped(RunRule):
             f"in effect is {factor * record.learning_rate:.1e}.",
             value=factor,
             threshold=self.factor,
-            remedy="Raise the clipping norm, or take this for the rate that you train with.",
+            remedy="Raise the clipping norm to about the largest norm of a healthy run."
+            if grave
+            else "Raise the clipping norm, or take this for the rate that you train with.",
             evidence={"clipnorm": float(limit), "learning_rate": record.learning_rate},
         )

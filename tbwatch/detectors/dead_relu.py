@@ -88,7 +88,7 @@ class DeadRelu(RunRule):
                 diagnosis=self.name,
                 severity=severity,
                 variable=activation.label,
-                message=_message(activation.units, share),
+                message=_message(activation.units, share, bool(self._fired[row])),
                 value=share,
                 threshold=self.share,
                 remedy=self._remedy(int(row), activation),
@@ -116,8 +116,9 @@ class DeadRelu(RunRule):
         )
 
 
-def _message(units: int, share: float) -> str:
+def _message(units: int, share: float, fired: bool) -> str:
     if share == 1.0:
-        return f"none of its {units} ReLU units fires any more: nothing passes, forward or back."
+        fires = "fires any more" if fired else "fires"
+        return f"none of its {units} ReLU units {fires}: nothing passes, forward or back."
     dead = round(share * units)
     return f"{dead} of its {units} ReLU units did not fire for the last 1024 examples or more."

@@ -6,7 +6,7 @@ import numpy as np
 
 from tbwatch.detectors import predicates
 from tbwatch.detectors.facts import Facts
-from tbwatch.detectors.rule import VariableRule, check_number
+from tbwatch.detectors.rule import AFTER_JUMP, VariableRule, check_number
 from tbwatch.record import Record
 
 
@@ -40,6 +40,7 @@ class DeadUpdate(VariableRule):
         "Raise the learning rate{of_layer}, shrink the initial weights, check constraints and "
         "clipping, or freeze it on purpose."
     )
+    remedy_after_jump = AFTER_JUMP
     quiet = True
     _parameters = ("threshold", "patience", "warmup")
 

@@ -240,7 +240,7 @@ class Diagnosis:
             diagnosis=rule.name,
             severity=rule.severity,
             variable=variable.name,
-            message=rule.message.format(**words),
+            message=rule.message_for(evidence).format(**words),
             value=float(evidence[rule.value]),
             threshold=rule.limit,
             remedy=remedy.format(**words),

@@ -66,12 +66,12 @@ class LearningRateVanished(RunRule):
             diagnosis=self.name,
             severity="warning",
             variable="learning_rate",
-            message=f"it fell to {rate:.1e}, less than {self.share:.0%} of its peak "
-            f"({facts.peak_rate:.1e}), after {alive} updates; for {gone} updates nothing has "
-            "moved, at a loss of "
-            f"{facts.loss.recent:.4g}.",
+            message=f"it fell to {rate:.1e}, less than {100 * self.share:g}% of its peak "
+            f"({facts.peak_rate:.1e}), after {alive} updates, and has stayed there for {gone}, at "
+            f"a loss of {facts.loss.recent:.4g}.",
             value=rate,
             threshold=self.share * facts.peak_rate,
-            remedy="Let the schedule decay more slowly: its steps are updates, not epochs.",
+            remedy="Let the rate decay more slowly: the steps of a Keras schedule are updates, not "
+            "epochs.",
             evidence={"peak": facts.peak_rate, "alive_updates": float(alive)},
         )

@@ -28,8 +28,9 @@ class LossStuck(RunRule):
     """Fires when the loss is where it began, after a long time or at the end of the fit.
 
     Noise counts in favour of the run: the fall that the losses allow for, two standard errors
-    included, must be below 1 % of the start. A run that did not begin at update 1 (resumed, a
-    second fit) is judged only where its loss is that of guessing: it may have converged before.
+    included, must be below 1 % of the start. A run of which update 1 was not sampled (resumed, a
+    second fit, a sparse schedule) is judged only where its loss is that of guessing: it may have
+    converged before.
 
     If the median update ratio is below 1e-4, the diagnosis is `learning_rate_too_low`.
 

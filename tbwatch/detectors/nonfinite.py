@@ -19,6 +19,8 @@ REMEDIES = {
     "learning rate or the scale of the initial weights.",
     "gradient": "Look for NaN in the inputs (a ReLU hides it), and behind {layer} for an operation "
     "whose derivative is infinite (square root or norm at 0, division).",
+    "update": "The gradient is finite, so look at the learning rate or its schedule, at the "
+    "optimizer's epsilon, and at weights in float16 that overflow.",
     "weights": "Check the inputs for NaN (a ReLU hides it), and any log, division or square root "
     "in the loss; then lower the learning rate or clip gradients (clipnorm=1.0).",
 }
@@ -123,10 +125,10 @@ class NonFinite(RunRule):
         variable = record.layout.variables[row]
         listed = ", ".join(f"{count:.0f} in the {what}" for what, count in parts.items())
         message = f"{listed} of {variable.size} elements are NaN or infinite."
-        if origin == variable.name and "weights" not in parts:
+        place = next(place for place in ("weights", "gradient", "update") if place in parts)
+        if origin == variable.name and place == "gradient":
             message += " Loss, weights and activations are finite: it arises behind this layer, "
             message += "where the loss or an operation is differentiated."
-        place = "weights" if "weights" in parts else "gradient"
         evidence = {f"nonfinite_{what}": count for what, count in parts.items()}
         total = sum(parts.values())
         return self._finding(variable.name, message, total, place, origin, evidence)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -12,6 +13,13 @@ from tbwatch.detectors.facts import Facts
 from tbwatch.record import Record
 
 SOFT_RECORDS_TO_CLEAR = 10
+
+
+# A remedy for small updates after large ones, which the rate cannot be too low for.
+AFTER_JUMP = (
+    "Before, one update changed {jumped} by {jump:.0%} of its size and the loss rose, so the "
+    "learning rate is not too low: begin again with a lower one, or a warm-up."
+)
 
 
 class VariableRule:
@@ -54,6 +62,10 @@ class VariableRule:
         self.patience = check_int("patience", patience, 1)
         self.warmup = check_int("warmup", warmup, 0)
         self._alone: Diagnosis | None = None
+
+    def message_for(self, evidence: Mapping[str, float | str]) -> str:
+        """What to say where it holds; `message`, for most rules."""
+        return self.message
 
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._parameters)

@@ -6,7 +6,7 @@ import numpy as np
 
 from tbwatch.detectors import predicates
 from tbwatch.detectors.facts import Facts
-from tbwatch.detectors.rule import VariableRule, check_number
+from tbwatch.detectors.rule import AFTER_JUMP, VariableRule, check_number
 from tbwatch.record import Record
 
 
@@ -35,10 +35,7 @@ class UpdateTooSmall(VariableRule):
         "learning rate of {learning_rate:.1e}, and the loss does not fall."
     )
     remedy = "Raise the learning rate{of_layer}, about tenfold at a time."
-    remedy_after_jump = (
-        "Before, one update changed {jumped} by {jump:.0%} of its size and the loss rose, so the "
-        "learning rate is not too low: begin again with a lower one, or a warm-up."
-    )
+    remedy_after_jump = AFTER_JUMP
     quiet = True
     soft = True
     _parameters = ("threshold", "patience", "warmup")

@@ -25,7 +25,8 @@ class VanishingGradient(VariableRule):
     Layers are compared by ‖g‖ / ‖W‖. A variable is held if it is below `ratio` times the largest
     one behind it, and besides hardly moves, or the loss has stood still for 50 updates. Optimizers
     that rescale the gradient (Adam) are asked only where rms(g) is below 10 times their epsilon:
-    above, a small gradient alone is no fault. Once the loss has fallen by half, nothing is said.
+    above, a small gradient alone is no fault. Once the loss has fallen by half, only a layer that
+    stands still (an update ratio below 1e-7) is named.
 
     Args:
         ratio: beside the largest layer behind it. 1e-3 as in AUTOTRAINER.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from tbwatch.detectors import predicates
@@ -15,6 +17,10 @@ USUAL_UPDATE_RATIO = 1e-3
 # Gain of the whole net by its initial weights, and growth from the first activation to the largest.
 EXPLODING = 1e3
 AMPLIFIED = 100.0
+AMPLIFYING = (
+    "its initial weights are {weight_scale:.0f} times larger than a He initialiser's, and the "
+    "layers together make the activations more than a hundred times larger."
+)
 
 
 class WeightsTooLarge(VariableRule):
@@ -53,6 +59,10 @@ class WeightsTooLarge(VariableRule):
     def __init__(self, scale: float = 10.0, *, patience: int = 3, warmup: int = 20) -> None:
         super().__init__(patience=patience, warmup=warmup)
         self.scale = check_number("scale", scale, ALSO_LARGE)
+
+    def message_for(self, evidence: Mapping[str, float | str]) -> str:
+        """It may move as usual, and the net amplify all the same."""
+        return self.message if float(evidence["update_ratio"]) < USUAL_UPDATE_RATIO else AMPLIFYING
 
     def holds(self, record: Record, facts: Facts) -> np.ndarray:
         """Kernels of a net with oversized weights that move less than usual, or that amplify."""

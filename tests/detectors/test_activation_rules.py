@@ -52,6 +52,7 @@ def test_what_helps_depends_on_whether_the_units_ever_fired(first, says):
     records = series(60, layout=RELU, silent_units=[first, 0.0], changes={5: silent})
     (alert,) = run(DeadRelu(), records)
     assert alert.remedy.startswith(says)
+    assert ("fires any more" in alert.message) == ("fired at first" in says)
     (of_output,) = run(DeadRelu(), series(60, layout=_layout("relu", is_output=True), **silent))
     assert of_output.remedy.startswith("Use no ReLU for an output")
 

@@ -145,12 +145,13 @@ def test_update_too_small_only_if_the_loss_does_not_fall():
 )
 def test_after_a_jump_no_higher_rate_is_asked_for(jump, loss, asks_for_more):
     """Who was changed by half of its size while the loss rose has not had too low a rate."""
-    changes = {13: {"loss": loss}, 20: {"update_ratio": jump}, 24: SMALL}
-    (alert,) = run(UpdateTooSmall(), series(60, loss=1.0, changes=changes))
-    assert ("Raise the learning rate" in alert.remedy) == asks_for_more
-    assert (
-        "changed dense/kernel by 50% of its size and the loss rose" in alert.remedy
-    ) != asks_for_more
+    dead = {"update_ratio": 1e-9, "window_change": 1e-9}
+    for rule, still in ((UpdateTooSmall(), SMALL), (DeadUpdate(), dead)):
+        changes = {13: {"loss": loss}, 20: {"update_ratio": jump}, 24: still}
+        (alert,) = run(rule, series(60, loss=1.0, changes=changes))
+        assert ("Raise the learning rate" in alert.remedy) == asks_for_more
+        told = "changed dense/kernel by 50% of its size and the loss rose" in alert.remedy
+        assert told != asks_for_more
 
 
 @pytest.mark.parametrize(("rule", "ratio"), [(DeadUpdate(), 1e-9), (UpdateTooSmall(), 5e-7)])

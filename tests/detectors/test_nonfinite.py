@@ -34,6 +34,21 @@ def test_gradients_alone_begin_at_the_last_layer():
     assert "it arises behind this layer" in alert.message
 
 
+@pytest.mark.parametrize(
+    ("field", "says"),
+    [
+        ("weight_nonfinite", "Check the inputs for NaN"),
+        ("gradient_nonfinite", "Look for NaN in the inputs (a ReLU hides it), and behind c"),
+        ("update_nonfinite", "The gradient is finite, so look at the learning rate"),
+    ],
+)
+def test_what_helps_depends_on_what_was_lost(field, says):
+    """A finite gradient is nothing to look behind."""
+    (alert,) = run(NonFinite(), _series(range(7, 41), **{field: [0, 0, 5]}))
+    assert alert.remedy.startswith(says)
+    assert ("it arises behind this layer" in alert.message) == (field == "gradient_nonfinite")
+
+
 RELUS = [WatchedActivation(name, name, "relu", units=8) for name in "abc"]
 WITH_RELUS = make_layout(*LAYOUT.names, activations=RELUS)
 

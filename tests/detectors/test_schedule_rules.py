@@ -25,7 +25,9 @@ def test_a_rate_that_is_gone_after_ten_updates():
     ]
     (alert,) = run(LearningRateVanished(), records)
     assert alert.threshold == pytest.approx(1e-5)
-    assert "after 10 updates" in alert.message
+    assert "after 10 updates, and has stayed there for 52" in alert.message
+    (rare,) = run(LearningRateVanished(share=0.004), records)
+    assert "less than 0.4% of its peak" in rare.message
     assert changes(LearningRateVanished(updates=70), records) == [(82, "raised")]
     assert changes(LearningRateVanished(share=1e-4), records) == []
 
@@ -157,6 +159,9 @@ def test_clipping_that_leaves_next_to_nothing():
         # Noise is known from the third loss on: it may have fallen at update 2.
         (52, "worsened", "always_clipped", "warning", ("learning_rate",)),
     ]
+    info, warning = run(AlwaysClipped(), records)
+    assert "or take this for the rate" in info.remedy
+    assert "or take this for the rate" not in warning.remedy
     assert changes(AlwaysClipped(), _clipped(GLOBAL, [99.0] * 100)) == [(32, "raised")]
     falls = [dataclasses.replace(r, loss=0.99**r.step) for r in records]
     assert changes(AlwaysClipped(), falls) == [(32, "raised")]

@@ -79,7 +79,11 @@ def test_layers_that_amplify_together(scale, spread, fires):
     )
     named = tuple(f"{n}/kernel" for n in "abcd")
     want = [(21, "raised", "weights_too_large", "warning", named)] if fires else []
-    assert events(WeightsTooLarge(), series(layout=layout, activation_std=spread)) == want
+    records = series(layout=layout, activation_std=spread)
+    assert events(WeightsTooLarge(), records) == want
+    for alert in run(WeightsTooLarge(), records):
+        assert "make the activations more than a hundred times larger" in alert.message
+        assert "by only" not in alert.message, "they move as usual"
 
 
 def test_only_kernels_have_a_fan_in():
