@@ -3,8 +3,8 @@
     python -m benchmarks.scoreboard --record          # train all programs, keep the event files
     python -m benchmarks.scoreboard --judge           # judge the records, print the tables
 
-Run it in the repository's root. Recording takes about 20 minutes on two cores; judging takes
-seconds and can be repeated after each change of a rule.
+Run it in the repository's root. Recording takes 15 to 30 minutes on two cores; judging
+takes seconds and can be repeated after each change of a rule.
 """
 
 from __future__ import annotations
