@@ -24,7 +24,7 @@ from tbwatch.detectors.zero_gradient import ZeroGradient
 # rule                   holds if                                  not to be confused with
 ORDER: tuple[type[VariableRule], ...] = (
     NotConnected,  #       the gradient is None                      a gradient of zeros
-    IdenticalUnits,  #     it and all behind it start constant       a zero kernel before the output
+    IdenticalUnits,  #     it and the next kernel start constant     a zero kernel before the output
     DecayOnly,  #          no gradient, yet dW points to zero        a healthy small update
     ZeroGradient,  #       every element of g is 0                   a vanishing gradient
     RegularisationOnly,  # g points along W, by an L2 penalty        learning
@@ -34,7 +34,7 @@ ORDER: tuple[type[VariableRule], ...] = (
     DeadUpdate,  #         U < 1e-7                                  slow learning, a schedule's end
     WeightsTooLarge,  #    W is many times He's, U small beside it   a learning rate too low
     UpdateTooSmall,  #     U < 1e-6, the loss does not fall          slow learning
-    UpdateTooLarge,  #     U > 0.1, the loss does not fall           the first steps of training
+    UpdateTooLarge,  #     U > 0.1, the loss is worse than before    the first steps of training
 )
 
 # Those about variables that move too much, not too little.
