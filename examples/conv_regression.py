@@ -1,6 +1,6 @@
 """A deep convolutional regression with LRN, all activations watched by tbwatch.
 
-    python examples/conv_regression.py                    150 updates: a minute on two cores
+    python examples/conv_regression.py                    150 updates: half a minute on two cores
     python examples/conv_regression.py --width 0.25 --steps 50
                                                           a quarter of the units: seconds
 
