@@ -45,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "check",
         "judge the records anew",
         "Run the detectors over what was recorded, with other thresholds or a choice of them. With "
-        "neither, the alerts are those of the live run.",
+        "neither, the alerts are those of a live run that all of them judged at their defaults.",
     )
     check.add_argument(
         "--detectors",

@@ -142,7 +142,7 @@ class DeadUpdateDetector(Judge):
         include: as in `WeightHistograms`.
         exclude: as in `WeightHistograms`.
         on_alert: called with each `Alert`, for a chat message or a ticket; None for nothing.
-        stop_on: names of diagnoses, rules or severities (and what is graver) that end the
+        stop_on: severities (and what is graver), or names of the detectors at work, that end the
             training, e.g. `{"critical"}`. By default none does: what to do is for you to decide.
 
     Raises:

@@ -67,7 +67,7 @@ class Watch(SharedCallback):
             update.
         on_alert: called with each `Alert`; what it raises is logged, and ends nothing. None for
             nothing.
-        stop_on: names of diagnoses, rules or severities (and what is graver) that end the
+        stop_on: severities (and what is graver), or names of the detectors at work, that end the
             training, e.g. `{"nonfinite"}`. By default none does: what to do is for you to decide.
         verbose: print a line at the first update (what is watched, how often, where to) and one
             at the end (what was found): 1 for yes, 0 for no. `"auto"`, the default: as Keras does,
