@@ -116,11 +116,11 @@ def test_several_updates_in_one_call(tmp_path):
 
 
 def test_accumulation_and_loss_scaling(tmp_path):
-    """Steps are real updates, and gradients those of the unscaled loss."""
+    """Steps are real updates, gradients and losses those of the unscaled loss."""
     model, recorder = net(), Recorder()
     inner = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
     optimizer = keras.optimizers.LossScaleOptimizer(inner, initial_scale=64.0)
-    expected = []
+    expected, losses = [], []
 
     @tf.function
     def step(x, y):
@@ -135,7 +135,8 @@ def test_accumulation_and_loss_scaling(tmp_path):
         model, tmp_path, optimizer=optimizer, update_freq=1, detectors=[recorder]
     ) as watch:
         for x, y in zip(*data(), strict=True):
-            _, gradients = step(tf.constant(x), tf.constant(y))
+            loss, gradients = step(tf.constant(x), tf.constant(y))
+            losses.append(loss.numpy())
             expected.append([g.numpy() / 64 for g in gradients])
             watch.step()
     records = [record for record in recorder.records if not record.is_last]
@@ -145,3 +146,5 @@ def test_accumulation_and_loss_scaling(tmp_path):
         means = norms([(a + b) / 2 for a, b in pair])
         np.testing.assert_allclose(record.quantity("gradient_norm"), means, 1e-5)
         assert record.loss_is_known  # `scale_loss` has seen it
+        np.testing.assert_allclose(record.loss, losses[2 * at + 1], 1e-6)
+        assert record.loss_scale == 64

@@ -34,6 +34,8 @@ class Tape:
                 self.stores[kind] = [
                     tf.Variable(tf.zeros([self.calls, *v.shape], tf.float64)) for v in variables
                 ]
+            for kind in ("loss", "scale"):
+                self.stores[kind] = [tf.Variable(tf.zeros([self.calls], tf.float64))]
 
     def write(self, kind: str, tensors: list[tf.Tensor]) -> None:
         for store, tensor in zip(self.stores[kind], tensors, strict=True):
@@ -54,6 +56,8 @@ class TruthStep:
         gradients = tape.gradient(scaled, variables)
         scale = scaled / loss  # what the optimizer multiplied the loss with
         tape_of_all.build(variables)
+        tape_of_all.write("loss", [loss])
+        tape_of_all.write("scale", [scale])
         dense = [
             tf.zeros(v.shape) if g is None else tf.convert_to_tensor(g)
             for g, v in zip(gradients, variables, strict=True)
@@ -74,7 +78,7 @@ class TruthModel(TruthStep, keras.Model):
 
 @dataclasses.dataclass
 class Truth:
-    """Expected quantities of one update, `[V]` float64 each."""
+    """Expected quantities of one update, `[V]` float64 each, and numbers of all of it."""
 
     weight_norm: np.ndarray
     gradient_norm: np.ndarray
@@ -84,6 +88,9 @@ class Truth:
     update_zero_fraction: np.ndarray
     decay_cosine: np.ndarray
     gradient_weight_cosine: np.ndarray
+    global_gradient_norm: float
+    loss: float
+    loss_scale: float
 
 
 def expected(model: TruthStep, accumulation: int = 1) -> dict[int, Truth]:
@@ -100,11 +107,12 @@ def expected(model: TruthStep, accumulation: int = 1) -> dict[int, Truth]:
             continue  # the loss-scaling optimizer skipped this one
         update += 1
         initial = [w[0] for w in stores["before"]]
-        truths[update] = _truth(gradients, before, after, initial)
+        (loss,), (scale,) = stores["loss"], stores["scale"]
+        truths[update] = _truth(gradients, before, after, initial, loss[last], scale[last])
     return truths
 
 
-def _truth(gradients, before, after, initial) -> Truth:
+def _truth(gradients, before, after, initial, loss, scale) -> Truth:
     def rms(x):
         return np.sqrt(np.mean(np.square(x)))
 
@@ -128,7 +136,8 @@ def _truth(gradients, before, after, initial) -> Truth:
                 cosine(g, w),
             )
         )
-    return Truth(*np.array(rows).T)
+    together = np.sqrt(sum(np.sum(np.square(g)) for g in gradients))
+    return Truth(*np.array(rows).T, together, loss, scale)
 
 
 def truth_model(inputs, outputs, calls: int) -> TruthModel:
@@ -155,9 +164,12 @@ def compare(
         truth = truths[record.step]
         first = record is records[0]
         assert np.isnan(record.quantity("window_change")).all() == first
+        assert record.loss_scale == truth.loss_scale
         for field in dataclasses.fields(truth):
-            want, got = getattr(truth, field.name), record.quantity(field.name)
+            want = getattr(truth, field.name)
+            of_all = np.ndim(want) == 0
+            got = getattr(record, field.name) if of_all else record.quantity(field.name)
             scale = 1.0 if field.name.endswith(("cosine", "fraction")) else np.abs(want)
-            rtol = of_gradient if field.name.startswith("gradient") else 1e-5
+            rtol = of_gradient if "gradient" in field.name else 1e-5
             bad = ~np.isclose(got, want, rtol=0, atol=rtol * scale, equal_nan=True)
-            assert not bad.any(), (record.step, field.name, got[bad], want[bad])
+            assert not bad.any(), (record.step, field.name, got, want)
