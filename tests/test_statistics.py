@@ -144,6 +144,24 @@ def before(mode: str, form: str, cases: Arrays) -> Table:
     return named(rows, cases, BEFORE_COLUMNS)
 
 
+def without_copy(by: Reduction, weight: tf.Tensor, gradient: tf.Tensor) -> tf.Tensor:
+    """Statistics before an update, where nothing is known of the sample before."""
+    return statistics.before_update(by, weight, None, gradient)
+
+
+def before_of_hard(mode: str, form: str) -> dict[str, Table]:
+    """Statistics before an update of which the hard cases are the weights, or those before."""
+    hard = [tf.constant(array) for array in HARD.values()]
+    plain = [tf.constant(weights_for(array)) for array in HARD.values()]
+    gradients = [tf.reverse(array, [0]) for array in plain]
+    measure = FORMS[form]
+    rows = {
+        "weights": measure(mode, without_copy, HARD, hard, gradients),
+        "copy": measure(mode, statistics.before_update, HARD, plain, hard, gradients),
+    }
+    return {what: named(table, HARD, BEFORE_COLUMNS) for what, table in rows.items()}
+
+
 def after_update(by: Reduction, old: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
     """With the norm of the weights as the step knows it: float32."""
     return statistics.after_update(by, old, new, statistics.norms(by, old))
@@ -181,6 +199,12 @@ def rows_after(mode: str, form: str) -> Table:
     return after(mode, form, PLAIN) | after(mode, form, HARD)
 
 
+@pytest.fixture(scope="module", params=["alone", "packed"])
+def rows_of_hard(mode: str, request: pytest.FixtureRequest) -> dict[str, Table]:
+    """`before_of_hard`."""
+    return before_of_hard(mode, request.param)
+
+
 CASES = PLAIN | HARD
 each_case = pytest.mark.parametrize("name", CASES)
 
@@ -204,6 +228,26 @@ def test_weight_statistics(rows_before: Table, name: str) -> None:
     window = weights - (weights - weights.dtype.type(0.5))
     assert row["window_norm"] == near(norm(window))
     assert row["weight_nonfinite"] == 0
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_hard_weights(rows_of_hard: dict[str, Table], name: str) -> None:
+    """They are measured as exactly as gradients, and so is the change since a hard copy."""
+    hard, plain = HARD[name], weights_for(HARD[name])
+    change = hard.astype(np.float64) - plain
+    for what, table in rows_of_hard.items():
+        row, weights = table[name], plain if what == "copy" else hard
+        # Weights whose squares are all lost are as good as none.
+        lost = norm(weights) < 1e-22 and row["weight_norm"] == 0
+        assert lost or row["weight_norm"] == near(norm(weights)), what
+        assert row["window_norm"] == near(np.nan if what == "weights" else norm(change)), what
+        assert row["weight_nonfinite"] == nonfinite(weights), what
+        assert row["gradient_norm"] == near(norm(plain)), what
+        assert row["gradient_nonfinite"] == 0, what
+        assert row["gradient_nonzeros"] == np.count_nonzero(plain), what
+        expected = cosine(plain[::-1], weights)
+        got = row["gradient_weight_cosine"]
+        assert lost or got == pytest.approx(expected, abs=1e-6, nan_ok=True), what
 
 
 @each_case
