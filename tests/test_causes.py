@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from tbwatch.detectors import DETECTORS
 from tbwatch.layout import Layout, WatchedActivation
 from tbwatch.testing import make_layout, make_record, run
 from tests.detectors.series import ZERO
+from tests.doc_pages import DOCS
 
 LAYOUT = make_layout(
     "a/kernel",
@@ -43,6 +45,51 @@ def test_names_are_those_of_the_rules() -> None:
     """Each cause and each symptom is a diagnosis that there is."""
     known = {*DETECTORS, "learning_rate_too_low", "signal_lost"}
     assert {*EXPLAINS, *STARVED, *POINTING, *(s for e in EXPLAINS.values() for s in e)} <= known
+
+
+def test_what_starves_reaches_everywhere_and_points() -> None:
+    """The three sets, spelt out."""
+    assert sorted(STARVED) == [
+        "dead_update",
+        "decay_only",
+        "lost_update",
+        "regularisation_only",
+        "update_too_small",
+        "vanishing_gradient",
+        "zero_gradient",
+    ]
+    assert sorted(causes.ANYWHERE) == [
+        "always_clipped",
+        "dead_update",
+        "exploding_gradient",
+        "identical_units",
+        "output_mismatch",
+        "regularisation_only",
+        "update_too_large",
+        "vanishing_gradient",
+        "zero_gradient",
+    ]
+    assert sorted(POINTING) == [
+        "learning_rate_too_low",
+        "loss_diverging",
+        "loss_oscillating",
+        "loss_stuck",
+    ]
+
+
+def test_what_explains_what_is_what_the_page_says() -> None:
+    """Each row of its table is a cause; whatever starves is listed in the first one."""
+    table = DOCS["alerts.md"].partition("| cause | accounts for")[2].partition("\n\n")[0]
+    documented = {}
+    for line in table.splitlines()[2:]:
+        cause, symptoms = line.strip("| ").split(" | ")
+        (name,), named = re.findall(r"`(\w+)`", cause), set(re.findall(r"`(\w+)`", symptoms))
+        if "whatever starves:" in symptoms:
+            assert named >= STARVED
+        if re.search("whatever starves|other forms of starving", symptoms):
+            named |= STARVED - {name}
+        documented[name] = named
+    assert documented == EXPLAINS
 
 
 @pytest.mark.parametrize("symptom", sorted(STARVED))
