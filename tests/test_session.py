@@ -1,9 +1,10 @@
 """Callbacks at work in real fits: combined, used again, failing, or with nothing to watch."""
 
+import numpy as np
 import pytest
 
 import tbwatch
-from tbwatch import replicas, watched_training
+from tbwatch import groups, replicas, sampler, watched_training
 from tbwatch.fit_hook import FitHook
 from tbwatch.reader import read_run
 from tbwatch.testing import Recorder
@@ -48,13 +49,31 @@ def test_the_step_is_instrumented_once(tmp_path, monkeypatch):
     assert "gradient_norm/conv1/kernel" not in tags(tmp_path / "c")
 
 
-def test_gradient_norms_alone_need_no_copy_of_the_weights(tmp_path):
+def test_gradient_norms_alone_need_no_copy_of_the_weights(tmp_path, monkeypatch):
     """Without update statistics there is no snapshot, and no update quantity is made up."""
-    recorder = tbwatch.GradientNorms(tmp_path)
-    fit(convnet(), recorder)
+    records, made = [], []
+
+    class Norms(tbwatch.GradientNorms):
+        def values(self, view):
+            records.append(view.record)
+            return super().values(view)
+
+    def make_groups(*args, **options):
+        made.extend(groups.make_groups(*args, **options))
+        return made
+
+    monkeypatch.setattr(sampler, "make_groups", make_groups)
+    fit(convnet(), Norms(tmp_path))
     found = tags(tmp_path)
     assert found["gradient_norm/conv1/kernel"] == list(range(1, 9))
     assert not [tag for tag in found if tag.startswith("update_ratio/")]
+    assert made
+    assert all(group._copy is None for group in made)
+    assert [record.step for record in records] == list(range(1, 9))
+    for record in records:
+        assert (record.quantity("gradient_norm") > 0).any()
+        for name in ("update_norm", "update_ratio", "window_change"):
+            assert np.isnan(record.quantity(name)).all()
 
 
 def test_two_fits_with_one_callback_go_on(tmp_path):
