@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from PIL import Image
 from tbwatch import notebook, summaries
 from tbwatch.cli import main
 from tbwatch.events import EventWriter
-from tbwatch.reader import ReadError, read_run
-from tbwatch.tab import picture, recorded, thinning
+from tbwatch.reader import ReadError, read_run, read_runs
+from tbwatch.tab import page, picture, recorded, thinning
 from tbwatch.testing import make_layout, make_record
 from tests.board import write_run
 from tests.browser import Browser, needs_browser
@@ -211,11 +212,18 @@ def test_the_page_works_from_a_file(tmp_path):
 
 
 def test_a_notebook_shows_a_page_without_a_server(log_dir):
+    """One element, a frame, and nothing beside it: the page is what it shows."""
     shown = notebook.show(log_dir, live=False, height=500)
-    content = shown._repr_html_()
-    assert content.startswith("<iframe ")
-    assert 'height="500"' in content
-    assert content.count("<iframe") == 1, "the page is escaped"
+    begun, texts = [], []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: begun.append((tag, dict(attributes)))
+    parser.handle_data = texts.append
+    parser.feed(shown._repr_html_())
+    parser.close()
+    ((tag, attributes),) = begun
+    assert (tag, attributes["height"], texts) == ("iframe", "500", [])
+    content = page.page("Training health", recorded.answers(read_runs(log_dir)))
+    assert attributes["srcdoc"] == content
     assert repr(shown) == "Training health, as a page"
 
 
