@@ -24,7 +24,16 @@ ACTIVATIONS = (
     WatchedActivation("fc/pre_activation", "fc", "linear", 64, before=True),
     WatchedActivation("fc", "fc", "softmax", 10, is_output=True),
 )
-SETUP = Setup("Adam", 1e-7, "categorical_crossentropy", 2.3, 1.0, 0.5, 0.25)
+SETUP = Setup(
+    optimizer="Adam",
+    epsilon=1e-7,
+    loss="categorical_crossentropy",
+    chance_loss=2.3,
+    optimizers=2,
+    clipnorm=1.0,
+    clipvalue=0.5,
+    global_clipnorm=0.25,
+)
 
 
 def _record(step=1):
@@ -46,6 +55,8 @@ def _event(record, first=True):
 
 def test_a_layout_comes_back_from_json():
     """With all that is known of activations and of compile(); a limit of infinity is left out."""
+    for field in dataclasses.fields(Setup):
+        assert getattr(SETUP, field.name) != field.default, "what is left out would come back too"
     layout = _record().layout
     assert layout_from_json(json.loads(json.dumps(layout_to_json(layout)))) == layout
     endless = dataclasses.replace(layout, setup=Setup(clipnorm=float("inf")))

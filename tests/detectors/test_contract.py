@@ -126,18 +126,14 @@ def test_reset_makes_it_as_good_as_new(rule):
 
 
 def test_it_does_not_change_its_input(rule):
-    """Records are shared between detectors."""
+    """Records are shared between detectors: one that writes into their arrays fails."""
     records = copy.deepcopy(SICK[rule])
-    run(DETECTORS[rule](), records)
+    for record in records:
+        for array in (*record.quantities.values(), *record.activations.values()):
+            array.flags.writeable = False
+    assert run(DETECTORS[rule](), records)
     for before, after in zip(SICK[rule], records, strict=True):
         assert before.layout == after.layout
-        for mine, theirs in (
-            (before.quantities, after.quantities),
-            (before.activations, after.activations),
-        ):
-            assert {n: v.tobytes() for n, v in mine.items()} == {
-                n: v.tobytes() for n, v in theirs.items()
-            }
 
 
 def test_it_survives_pickling_in_mid_run(rule):
