@@ -10,7 +10,7 @@ import pytest
 
 import tbwatch
 from tbwatch.alerts import Finding
-from tbwatch.flight_log import FlightLog
+from tbwatch.flight_log import NO_GRADIENT, FlightLog
 from tbwatch.reader import read_run
 from tests.nets import convnet, fit, tags
 from tests.truth import expected, truth_model
@@ -40,7 +40,8 @@ def _model(**compiled):
     keras.utils.set_random_seed(1)
     inputs = L.Input((6,))
     hidden = L.Dense(400, activation="relu", name="h")(inputs)  # one variable is not packed
-    outputs = L.Dense(200, name="out")(hidden)
+    aside = L.Dense(200, use_bias=False, name="unused")(hidden)
+    outputs = L.Dense(200, name="out")(hidden) + keras.ops.stop_gradient(aside)
     model = truth_model(inputs, outputs, calls=40)
     options = {"optimizer": keras.optimizers.SGD(1e-3), "loss": "mse", "jit_compile": False}
     model.compile(**{**options, **compiled})
@@ -79,15 +80,22 @@ def test_it_holds_what_happened(compiled, tmp_path):
         detectors=[alarm],
         flight_recorder=8,
     )
-    _fit(model, watch, 14 * accumulation)
+    with pytest.warns(UserWarning, match="Gradients do not exist"):
+        _fit(model, watch, 14 * accumulation)
     log = read_run(tmp_path).flight
     assert log.steps.tolist() == list(range(7, 15))
     assert log.names == tuple(v.path for v in model.trainable_variables)
+    assert sorted(log.names) == sorted(NAMES)
+    has_gradient = np.array(log.names) != "unused/kernel"
+    assert (log.gradient_norm[:, ~has_gradient] == NO_GRADIENT).all()
     truths = expected(model, accumulation)
     for at, step in enumerate(log.steps):
-        np.testing.assert_allclose(log.gradient_norm[at], truths[step].gradient_norm, rtol=1e-5)
-        np.testing.assert_allclose(log.weight_norm[at], truths[step].weight_norm, rtol=1e-5)
-        assert np.isfinite(log.loss[at])
+        truth, found = truths[step], log.gradient_norm[at]
+        np.testing.assert_allclose(
+            found[has_gradient], truth.gradient_norm[has_gradient], rtol=1e-5
+        )
+        np.testing.assert_allclose(log.weight_norm[at], truth.weight_norm, rtol=1e-5)
+        np.testing.assert_allclose(log.loss[at], truth.loss, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("severity", "recorder"), [("warning", 8), ("critical", 0)])
