@@ -20,13 +20,26 @@ def test_names_on_disk_are_pinned() -> None:
         "tbwatch",
         ".tbwatch",
     )
-    assert (format.UPDATE_TAG, format.ALERTS_TAG) == ("tbwatch/update", "tbwatch/alerts")
     assert format.quantity_tag("update_ratio") == "tbwatch/update_ratio"
-    assert (format.KIND_QUANTITY, format.KIND_UPDATE, format.KIND_ALERTS) == (
-        "quantity",
-        "update",
-        "alerts",
-    )
+    tags = {name: value for name, value in vars(format).items() if name.endswith("_TAG")}
+    assert tags == {
+        "UPDATE_TAG": "tbwatch/update",
+        "END_TAG": "tbwatch/end",
+        "ALERTS_TAG": "tbwatch/alerts",
+        "HOLDING_TAG": "tbwatch/holding",
+        "FLIGHT_TAG": "tbwatch/flight",
+        "MAGNITUDES_TAG": "tbwatch/gradient_magnitudes",
+    }
+    kinds = {name: value for name, value in vars(format).items() if name.startswith("KIND_")}
+    assert kinds == {
+        "KIND_QUANTITY": "quantity",
+        "KIND_ACTIVATION": "activation",
+        "KIND_UPDATE": "update",
+        "KIND_ALERTS": "alerts",
+        "KIND_HOLDING": "holding",
+        "KIND_FLIGHT": "flight",
+        "KIND_MAGNITUDES": "magnitudes",
+    }
 
 
 def test_metadata_round_trip() -> None:
