@@ -8,7 +8,9 @@ import logging
 import pytest
 
 import tbwatch
+from tbwatch import sinks
 from tbwatch.reader import read_run
+from tests.alert_cases import make_alert
 from tests.fault_programs import Sick, start, until, warned
 from tests.nets import compile_, convnet, fit
 from tests.nets import events as all_events
@@ -90,6 +92,15 @@ def test_a_log_handler_that_raises_stops_nothing(tmp_path):
         logging.getLogger("tbwatch").removeHandler(handler)
     assert int(model.optimizer.iterations.numpy()) == 3
     assert [(alert.step, alert.state) for alert in told] == [(3, "raised"), (3, "cleared")]
+
+
+def test_a_graver_alert_stops_too(tmp_path):
+    """A critical alert ends what was to end at a warning."""
+    model = convnet()
+    fit(model, tbwatch.Watch(tmp_path, detectors=[Sick(3)], stop_on={"warning"}), updates=10)
+    assert int(model.optimizer.iterations.numpy()) == 3
+    light = make_alert(severity="warning", rule="sick", diagnosis="sick")
+    assert not sinks.stops(light, frozenset({"critical"}))
 
 
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")

@@ -11,8 +11,14 @@ from tests import event_files as ef
 from tests.command_line import Printed, squeezed
 
 
-def write_judged_run(run: Path, updates: int = 40) -> None:
-    """Kernel a learns, kernel b moves by 1e-6 of its size per update, c by 1e-9; no alerts."""
+def write_judged_run(run: Path, updates: int = 40, falling: float = 0.9) -> None:
+    """Kernel a learns, kernel b moves by 1e-6 of its size per update, c by 1e-9; no alerts.
+
+    Args:
+        run: its directory.
+        updates: how many.
+        falling: what each multiplies the loss with.
+    """
     layout = ef.layout_json("a/kernel", "b/kernel", "c/kernel")
     ratios = [1e-3, 1e-6, 1e-9]
     quantities = {
@@ -24,7 +30,7 @@ def write_judged_run(run: Path, updates: int = 40) -> None:
     }
     events = [ef.version_event()]
     for step in range(1, updates + 1):
-        update = ef.DEFAULTS | {"loss": 0.9**step}
+        update = ef.DEFAULTS | {"loss": falling**step}
         values = ef.record_values(layout, quantities, update, first=step == 1)
         events.append(ef.event(step, values))
     ef.write(run, events)
@@ -98,6 +104,17 @@ def test_check_can_fail(severity: str, status: int, tbwatch: Printed, tmp_path: 
     assert tbwatch("check", tmp_path / "r", *options)[0] == status
     options += ["--set", "dead_update.threshold=1e-12"]
     assert tbwatch("check", tmp_path / "r", *options)[0] == 0
+
+
+@pytest.mark.parametrize(("severity", "status"), [("critical", 0), ("warning", 1), ("info", 1)])
+def test_check_lets_lighter_alerts_pass(
+    severity: str, status: int, tbwatch: Printed, tmp_path: Path
+) -> None:
+    """A warning is printed, and fails only where warnings are asked for."""
+    write_judged_run(tmp_path / "r", falling=1.0)
+    options = ["--detectors", "update_too_small", "--fail-on", severity]
+    found, out, _ = tbwatch("check", tmp_path / "r", *options)
+    assert (found, out[-1]) == (status, "1 run, 1 alert (1 warning)")
 
 
 @pytest.mark.parametrize(
