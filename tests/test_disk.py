@@ -93,6 +93,8 @@ fit(convnet(), tbwatch.Watch({str(tmp_path)!r}, update_freq=1), Slow(), updates=
         if time.monotonic() - begin > 6:
             process.send_signal(signal.SIGKILL)
             break
+    # It went on until the signal reached it; what it was printing then may be cut off.
+    done = max([done, *(int(line) for line in process.stdout if line.endswith("\n"))])
     process.wait()
     steps = [record.step for record in read_run(tmp_path).records]
     # Flushed every two seconds, at 20 updates a second or fewer.
