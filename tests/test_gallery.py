@@ -29,6 +29,9 @@ SHORT = {
     "transformer": ["--sequences", "400", "--batch-size", "16", "--epochs", "2"],
     "lstm": ["--batch-size", "20", "--epochs", "6"],
 }
+# Test accuracies that guessing does not reach, one of 5 digits, 13 tokens or 10 digits; these short
+# runs reach 0.60, 0.26 and 0.29.
+BETTER_THAN = {"fine_tuning": 0.4, "transformer": 0.15, "lstm": 0.18}
 
 
 def train(name: str, data: str, log_dir: Path, *more: str) -> list[Any]:
@@ -56,7 +59,7 @@ def test_healthy(
         assert figure(printed, "Distance to real digits: ") < 0.8 * before
         assert (tmp_path / "made.png").stat().st_size > 0
     else:
-        assert 0 <= figure(printed, "Test accuracy: ") <= 1
+        assert BETTER_THAN[name] < figure(printed, "Test accuracy: ") <= 1
     runs = {path.parent.name for path in tmp_path.rglob("tbwatch") if path.is_dir()}
     both = {"fine_tuning": {"head", "all"}, "gan": {"generator", "critic"}}
     assert runs == both.get(name, {tmp_path.name})
