@@ -125,11 +125,8 @@ def test_errors_name_what_was_given_and_what_is_wanted(tmp_path: Path) -> None:
 
 
 def test_the_format_is_what_these_tests_spell_out() -> None:
-    """Names and metadata on disk are a promise: files of today must be readable tomorrow."""
+    """Metadata on disk is a promise: files of today must be readable tomorrow."""
     from tbwatch import format as package
 
     assert package.encode_metadata("alerts") == b'{"version": 1, "kind": "alerts"}'
     assert package.encode_metadata("alerts") in ef.metadata("alerts")
-    assert (package.PLUGIN_NAME, package.SUBRUN) == ("tbwatch", "tbwatch")
-    assert package.quantity_tag("update_ratio") == "tbwatch/update_ratio"
-    assert (package.UPDATE_TAG, package.ALERTS_TAG) == ("tbwatch/update", "tbwatch/alerts")
