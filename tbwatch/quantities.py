@@ -108,6 +108,9 @@ def derive(table: np.ndarray, layout: Layout) -> dict[str, np.ndarray]:
     with np.errstate(invalid="ignore"):  # inf / inf: a ratio of two lost numbers is unknown
         quantities["update_ratio"] = columns["update_norm"] / root_size / scale
         quantities["window_change"] = columns["window_norm"] / root_size / scale
+    for name in ("decay_cosine", "gradient_weight_cosine"):
+        # Weights below 1e-22 have a norm of 0 in float32, and no direction that is known.
+        quantities[name] = np.where(np.isinf(columns[name]), np.nan, columns[name])
     # Non-zeros are counted, not zeros: a float32 holds small counts exactly, so "none" stays exact.
     for of in ("gradient", "update"):
         share = columns[f"{of}_nonzeros"] / layout.sizes

@@ -79,6 +79,13 @@ def test_nan_stays_nan() -> None:
     assert np.isnan(spoilt["window_change"])
 
 
+@pytest.mark.parametrize("name", ["decay_cosine", "gradient_weight_cosine"])
+def test_a_cosine_beside_a_norm_that_float32_lost_is_unknown(name: str) -> None:
+    """It was divided by 0; what could be measured stays as it is."""
+    for measured, cosine in ((INF, NAN), (-INF, NAN), (NAN, NAN), (-1.0, -1.0), (0.25, 0.25)):
+        np.testing.assert_equal(derived(**{name: measured})[name], np.float32(cosine))
+
+
 @pytest.mark.parametrize(
     ("weight_norm", "update_norm", "ratio"),
     [(0.0, 3e38, INF), (1.0, INF, INF), (INF, 1.0, 0.0), (INF, INF, NAN)],
