@@ -174,8 +174,7 @@ def named_kernels(model: keras.Model, names: Sequence[str]) -> dict[str, tf.Vari
             fits = [layer.name for layer in flat_layers(model) if _has_four_axes(layer)]
             raise PatternError(
                 f"no kernels can be drawn of the layer {name!r}, which {what}; layers with such a "
-                "kernel: "
-                f"{', '.join(fits) or 'none'}."
+                f"kernel: {', '.join(fits) or 'none'}."
             )
         kernels.update({_kernel_name(layer, model): native(layer.kernel) for layer in of_four})
     return kernels
