@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tbwatch.recording import record_of_end
+from tbwatch.testing import make_record
+from tests import board
 from tests import event_files as ef
 from tests.command_line import Printed, squeezed, write_documented_runs, write_run
 
@@ -75,9 +78,8 @@ def test_summary_falls_back_on_the_last_sampled_update(tbwatch: Printed, tmp_pat
 
 def test_the_record_of_the_end_is_no_later_update(tbwatch: Printed, tmp_path: Path) -> None:
     """A fit ends with a record that repeats the last update: the variables are as of that."""
-    events = ef.simple_events([10, 20], "a/kernel")
-    events.append(ef.event(20, ef.record_values(ef.layout_json("a/kernel"), {}, ef.DEFAULTS)))
-    ef.write(tmp_path / "r", events)
+    records = [make_record(10), make_record(20)]
+    board.write_run(tmp_path / "r", [*records, record_of_end(records[-1], 20)])
     assert "variables as of" not in tbwatch("summary", tmp_path / "r")[1][0]
 
 
